@@ -1,0 +1,73 @@
+"""Run a notebook from the command line: python scripts/run.py NOTEBOOK [PARAMETER=VALUE ...]
+
+The executed notebook and everything it writes go to runs/<RUN>/. The same command again goes on where a run was cut off.
+"""
+
+import ast
+import os
+import sys
+import threading
+
+import papermill
+from notebooks import ROOT
+
+
+def parse(words, known):
+    """["EPOCHS=100", "RUN=deep"] -> {"EPOCHS": 100, "RUN": "deep"}; exits with a sentence on a name that is not in `known`."""
+    parameters = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or name not in known:
+            sys.exit(f"{word!r} sets no parameter of this notebook: it has {', '.join(known)}.")
+        try:
+            parameters[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            parameters[name] = value
+    return parameters
+
+
+def follow(history, stop):
+    """Print the epochs that a running notebook adds to its history file, until the event `stop` is set."""
+    seen = len(history.read_text().splitlines()) if history.exists() else 1
+    while not stop.wait(1):
+        lines = history.read_text().splitlines() if history.exists() else []
+        for line in lines[seen:]:
+            row = dict(zip(lines[0].split(","), line.split(",")))
+            epoch = int(row.pop("epoch")) + 1
+            print(f"  epoch {epoch}: " + ", ".join(f"{name} {float(value):.4g}" for name, value in row.items()), flush=True)
+        seen = max(seen, len(lines))
+
+
+def run(notebook, **parameters):
+    """Execute a notebook with these parameters; returns the run's folder. Raises papermill.PapermillExecutionError if a cell fails."""
+    name = parameters.get("RUN", ast.literal_eval(papermill.inspect_notebook(str(ROOT / notebook))["RUN"]["default"]))
+    folder = ROOT / "runs" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{notebook.removesuffix('.ipynb')}-unfinished.ipynb"
+    print(f"running {notebook} into runs/{name}/", flush=True)
+    stop = threading.Event()
+    follower = threading.Thread(target=follow, args=(folder / "history.csv", stop))
+    follower.start()
+    try:
+        bar = sys.stderr.isatty()
+        papermill.execute_notebook(str(ROOT / notebook), str(partial), parameters, cwd=str(ROOT), progress_bar=bar, kernel_name="python3")
+    finally:
+        stop.set()
+        follower.join()
+    partial.replace(folder / notebook)  # a failed run never replaces a finished one
+    return folder
+
+
+def main(notebook, *words):
+    """The command line."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    parameters = parse(words, papermill.inspect_notebook(str(ROOT / notebook)))
+    try:
+        folder = run(notebook, **parameters)
+    except papermill.PapermillExecutionError as error:
+        sys.exit(f"{error.ename}: {error.evalue}")
+    print(f"done: the executed notebook and its results are in {folder.relative_to(ROOT)}/")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
