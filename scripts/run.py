@@ -33,8 +33,7 @@ def follow(history, stop):
         lines = history.read_text().splitlines() if history.exists() else []
         for line in lines[seen:]:
             row = dict(zip(lines[0].split(","), line.split(",")))
-            epoch = int(row.pop("epoch")) + 1
-            print(f"  epoch {epoch}: " + ", ".join(f"{name} {float(value):.4g}" for name, value in row.items()), flush=True)
+            print(f"  epoch {row.pop('epoch')}: " + ", ".join(f"{name} {float(value):.4g}" for name, value in row.items()), flush=True)
         seen = max(seen, len(lines))
 
 

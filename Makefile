@@ -1,0 +1,84 @@
+# The repository's web address, such as https://github.com/owner/name; `make address` writes it wherever it is needed.
+REPOSITORY =
+
+PYTHON ?= python3
+BIN = .venv/bin
+PARAMETERS = $(filter-out PYTHON=% REPOSITORY=%,$(MAKEOVERRIDES))
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart pretrain probe classify recipe lab release results address data test test-colab parity clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
+
+quickstart: data  ## pre-train for a few epochs on all of CIFAR-10 and probe the encoder
+	$(BIN)/python scripts/quickstart.py
+
+pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pretrain EPOCHS=100 RUN=long
+	$(BIN)/python scripts/run.py mae-pretraining.ipynb $(PARAMETERS)
+
+probe: data  ## run linear-probe.ipynb: make probe ENCODERS=runs/long
+	$(BIN)/python scripts/run.py linear-probe.ipynb $(PARAMETERS)
+
+classify: data  ## run regular-classification.ipynb: make classify EPOCHS=100
+	$(BIN)/python scripts/run.py regular-classification.ipynb $(PARAMETERS)
+
+recipe: data  ## repeat the search for the recipe on held-out training images, into logs/recipe.csv
+	$(BIN)/python scripts/recipe.py
+
+lab: .venv/ready  ## open Jupyter
+	$(BIN)/jupyter lab
+
+release:  ## copy a finished run to weights/ and logs/: make release RUN=long (quickstart: logs only)
+	$(BIN)/python scripts/release.py $(RUN)
+	$(BIN)/python scripts/results.py
+
+results: .venv/ready  ## rebuild the README's tables and figure from logs/
+	$(BIN)/python scripts/results.py
+
+address:  ## write REPOSITORY (above) into the README and the notebooks
+	$(PYTHON) scripts/address.py $(REPOSITORY)
+
+data: .venv/ready  ## bring CIFAR-10 into data/
+	@$(BIN)/python scripts/cifar10.py
+
+test: .venv/ready-dev .venv-jax/ready data  ## all tests that need no GPU
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	JAX_PYTHON=.venv-jax/bin/python $(BIN)/python -m pytest -q --durations=8 tests
+
+test-colab: .venv/ready-dev .venv-colab/ready data  ## the three notebooks and the exported files with Colab's versions
+	COLAB_PYTHON=.venv-colab/bin/python $(BIN)/python -m pytest -q tests -k colab
+
+parity: .venv-parity/ready  ## compare with Hugging Face's ViTMAE, computed now instead of stored
+	.venv-parity/bin/python scripts/parity.py --live
+
+clean:  ## remove environments and caches; runs/ and data/ stay
+	rm -rf .venv .venv-jax .venv-colab .venv-parity .pytest_cache .ruff_cache
+
+.venv/ready: requirements.txt
+	@echo "setting up .venv (TensorFlow and Jupyter, about 3 GB on disk, some minutes) ..."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/ready-dev: .venv/ready requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv-jax/ready: requirements.txt
+	@echo "setting up .venv-jax (JAX, without TensorFlow) ..."
+	$(PYTHON) -m venv .venv-jax
+	grep -v tensor requirements.txt | .venv-jax/bin/python -m pip install --quiet --disable-pip-version-check jax -r /dev/stdin
+	@touch $@
+
+.venv-colab/ready: requirements.txt tests/colab.txt
+	@echo "setting up .venv-colab (Colab's versions) ..."
+	$(PYTHON) -m venv .venv-colab
+	.venv-colab/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c tests/colab.txt
+	@touch $@
+
+.venv-parity/ready:
+	$(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 transformers
+	@touch $@

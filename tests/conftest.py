@@ -1,0 +1,69 @@
+"""What all tests share: the notebooks' definitions, a small model, and the interpreters to test with."""
+
+import os
+import pathlib
+import re
+import sys
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "agg")
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import notebooks  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def mae():
+    """Functions and classes of mae-pretraining.ipynb, by name."""
+    return notebooks.definitions("mae-pretraining.ipynb")
+
+
+@pytest.fixture(scope="session")
+def cifar10(mae):
+    """The arrays of load_cifar10 on the repository's own data/."""
+    return mae["load_cifar10"](ROOT / "data")
+
+
+@pytest.fixture
+def build_small(mae):
+    """A function that builds a tiny masked autoencoder for 16 x 16 images of 16 patches, with random biases and norms too."""
+
+    def build(mask_ratio=0.75, normalize_targets=True, crop_area=0.5, seed=3):
+        encoder = mae["build_encoder"](16, 4, 3, 16, 1, 2, 2, masked=True)
+        decoder = mae["build_decoder"](16, 48, 16, 8, 1, 2, 2)
+        for i, part in enumerate((encoder, decoder)):
+            rng = np.random.default_rng(i)
+            part.set_weights([w + 0.2 * rng.standard_normal(w.shape) for w in part.get_weights()])
+        return mae["MaskedAutoencoder"](encoder, decoder, 4, mask_ratio, normalize_targets, crop_area, seed)
+
+    return build
+
+
+@pytest.fixture
+def images():
+    """Eight random images of 16 x 16 pixels, float32 with values 0-255."""
+    return np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype("float32")
+
+
+@pytest.fixture
+def one_sentence():
+    """A function that fails unless an error message is one sentence."""
+
+    def check(message):
+        assert message.endswith(".") and "\n" not in message and not re.search(r"[.!?] ", message), f"not one sentence: {message!r}"
+
+    return check
+
+
+def interpreter(name):
+    """(python, backend) to run something outside this process: "tensorflow" is this one, "jax" and "colab" are given by the environment."""
+    if name == "tensorflow":
+        return sys.executable, "tensorflow"
+    variable = f"{name.upper()}_PYTHON"
+    if not os.environ.get(variable):
+        pytest.skip(f"{variable} is not set: it names a Python that has " + {"jax": "JAX", "colab": "the versions that Colab has"}[name])
+    return os.environ[variable], {"jax": "jax", "colab": "tensorflow"}[name]

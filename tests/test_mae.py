@@ -1,0 +1,430 @@
+"""The definitions of mae-pretraining.ipynb, each against what it says it does."""
+
+import ast
+import json
+import math
+
+import keras
+import notebooks
+import numpy as np
+import pytest
+from keras import ops
+
+
+def numpy(tensors):
+    """Tensors, alone or in a tuple or dict -> the same as NumPy arrays."""
+    return keras.tree.map_structure(ops.convert_to_numpy, tensors)
+
+
+# --- patches ---
+
+
+@pytest.mark.parametrize("size, patch, channels", [(32, 4, 3), (32, 8, 3), (16, 2, 1), (12, 3, 4), (8, 8, 3)])
+def test_unpatchify_undoes_patchify(mae, size, patch, channels):
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, channels)).astype("float32")
+    patches = mae["patchify"](images, patch)
+    assert patches.shape == (2, (size // patch) ** 2, patch * patch * channels)
+    assert np.array_equal(numpy(mae["unpatchify"](patches, patch)), images)
+
+
+def test_patches_go_row_by_row(mae):
+    images = np.random.default_rng(0).random((2, 6, 9, 2)).astype("float32")
+    patches = numpy(mae["patchify"](images, 3))
+    for row in range(2):
+        for column in range(3):
+            square = images[:, 3 * row : 3 * row + 3, 3 * column : 3 * column + 3]
+            assert np.array_equal(patches[:, 3 * row + column], square.reshape(2, -1))
+
+
+# --- masks ---
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.25, 0.5, 0.6, 0.75, 0.9])
+@pytest.mark.parametrize("training", [False, True])
+def test_every_image_hides_the_same_number(build_small, images, ratio, training):
+    mask = numpy(build_small(ratio)(images, training=training)["mask"])
+    assert set(np.unique(mask)) == {0, 1}
+    assert (mask.sum(1) == round(ratio * 16)).all()
+
+
+def test_masks_are_uniform(build_small):
+    """Each patch, and each pair of patches, is hidden as often as chance says, within five standard deviations (1 in a million each)."""
+    draws = 4000
+    hidden = numpy(build_small(0.75)(np.zeros((draws, 16, 16, 3), "float32"), training=True)["mask"])
+    together = hidden.T @ hidden / draws  # on the diagonal: how often a patch is hidden
+    expected = np.where(np.eye(16), 12 / 16, 12 / 16 * 11 / 15)
+    assert (np.abs(together - expected) < 5 * np.sqrt(expected * (1 - expected) / draws)).all()
+
+
+def test_masks_differ_between_images_and_steps_but_not_in_validation(build_small, images):
+    model = build_small(0.5)
+    first, second = (numpy(model(images, training=True)["mask"]) for _ in range(2))
+    assert len(np.unique(first, axis=0)) == len(images)
+    assert not (first == second).all(axis=1).any()
+    assert np.array_equal(*(numpy(model(images)["mask"]) for _ in range(2)))
+    assert np.array_equal(numpy(model(images)["mask"]), numpy(build_small(0.5, seed=4)(images)["mask"]))
+    assert len(np.unique(numpy(model(images)["mask"]), axis=0)) == len(images)
+
+
+def test_training_crops_and_validation_does_not(build_small, images):
+    model = build_small(normalize_targets=False)
+    whole = (images - 120) / 64
+    assert np.allclose(numpy(model(images)["targets"]).sum(axis=(1, 2)), whole.sum(axis=(1, 2, 3)), atol=1e-2)
+    assert not np.isclose(numpy(model(images, training=True)["targets"]).sum(axis=(1, 2)), whole.sum(axis=(1, 2, 3)), atol=1e-2).any()
+
+
+def test_ids_restore_undoes_the_shuffle(mae):
+    noise = np.random.default_rng(1).random((5, 16)).astype("float32")
+    ids_keep, ids_restore, mask = numpy(mae["random_masking"](noise, 6))
+    shuffle = np.argsort(noise, axis=1)  # an independent statement of the order
+    assert np.array_equal(ids_keep, shuffle[:, :6])
+    sequence = np.random.default_rng(2).random((5, 16))
+    shuffled = np.take_along_axis(sequence, shuffle, 1)
+    assert np.array_equal(np.take_along_axis(shuffled, ids_restore, 1), sequence)
+    assert np.array_equal(np.take_along_axis(mask, ids_keep, 1), np.zeros((5, 6))) and (mask.sum(1) == 10).all()
+
+
+# --- encoder ---
+
+
+def masking(mae, count=8, num_visible=4, seed=0):
+    """ids_keep, ids_restore, mask for `count` images of 16 patches."""
+    return numpy(mae["random_masking"](np.random.default_rng(seed).random((count, 16)).astype("float32"), num_visible))
+
+
+def test_encoder_cannot_see_hidden_patches(mae, build_small, images):
+    encoder = build_small().encoder
+    ids_keep, _, mask = masking(mae)
+    latents = numpy(encoder([images, ids_keep]))
+    patches = numpy(mae["patchify"](images, 4))
+    for hide, same in ((mask, True), (1 - mask, False)):
+        changed = numpy(mae["unpatchify"](np.where(hide[..., None] == 1, 255 - patches, patches), 4))
+        new = numpy(encoder([changed, ids_keep]))
+        assert (new == latents).all() if same else (new != latents).any(axis=(1, 2)).all()
+
+
+def test_encoder_shown_everything_equals_the_whole_image_encoder(mae, build_small, images, monkeypatch):
+    parameters = dict(IMAGE_SIZE=16, PATCH_SIZE=4, ENCODER_WIDTH=16, ENCODER_LAYERS=1, ENCODER_HEADS=2, MLP_RATIO=2)
+    for name, value in parameters.items():
+        monkeypatch.setitem(mae, name, value)
+    encoder = build_small().encoder
+    everything = np.tile(np.arange(16, dtype="int32"), (8, 1))
+    tokens = numpy(mae["without_masking"](encoder)(images))
+    assert tokens.shape == (8, 16, 16) and tokens.std() > 0.1
+    np.testing.assert_allclose(numpy(encoder([images, everything])), tokens, atol=1e-5)
+
+
+def test_encoder_tells_positions_apart(build_small, images):
+    encoder = build_small().encoder
+    grey = np.full_like(images, 90)
+    tokens = numpy(encoder([grey, np.tile(np.arange(16, dtype="int32"), (8, 1))]))
+    assert len(np.unique(tokens[0].round(3), axis=0)) == 16
+
+
+def test_block_outputs_can_be_reached(mae, images):
+    encoder = mae["build_encoder"](16, 4, 3, 16, 2, 2, 2, masked=False)
+    block = keras.Model(encoder.input, encoder.get_layer("block_2").output)
+    norm = encoder.get_layer("encoder_norm")
+    np.testing.assert_allclose(numpy(norm(block(images))), numpy(encoder(images)), atol=1e-5)
+
+
+# --- decoder ---
+
+
+def layer_norm(x, gamma, beta):
+    """Layer norm in plain NumPy."""
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * gamma + beta
+
+
+def test_decoder_puts_each_token_in_its_place(mae):
+    """A decoder without blocks, so that each patch depends on its own token alone: all of it in a plain loop."""
+    decoder = mae["build_decoder"](16, 12, 16, 8, 0, 2, 2)
+    rng = np.random.default_rng(0)
+    decoder.set_weights([rng.standard_normal(w.shape).astype("float32") for w in decoder.get_weights()])
+    latents = rng.standard_normal((8, 4, 16)).astype("float32")
+    ids_keep, ids_restore, _ = masking(mae)
+    predictions = numpy(decoder([latents, ids_restore]))
+    kernel, bias = decoder.get_layer("decoder_embedding").get_weights()
+    (mask_token,) = decoder.get_layer("mask_token").get_weights()
+    norm, (out_kernel, out_bias) = decoder.get_layer("decoder_norm").get_weights(), decoder.get_layer("pixels").get_weights()
+    positions = mae["sincos_positions"](4, 8)
+    for image in range(8):
+        for patch in range(16):
+            token = mask_token[0]  # hidden patches: the same one everywhere
+            if patch in ids_keep[image]:
+                token = latents[image, list(ids_keep[image]).index(patch)] @ kernel + bias
+            expected = layer_norm(token + positions[patch], *norm) @ out_kernel + out_bias
+            np.testing.assert_allclose(predictions[image, patch], expected, atol=1e-4)
+
+
+def test_predictions_do_not_depend_on_the_order_of_the_shuffle(mae, build_small, images):
+    model = build_small()
+    ids_keep, ids_restore, _ = masking(mae)
+    order = np.array([2, 0, 3, 1])  # of the visible tokens: new place i holds what stood at order[i]
+    moved = np.concatenate([np.argsort(order), 4 + np.random.default_rng(0).permutation(12)])  # old place -> new place, hidden ones too
+    predictions = numpy(model.decoder([model.encoder([images, ids_keep]), ids_restore]))
+    reordered = numpy(model.decoder([model.encoder([images, ids_keep[:, order]]), moved[ids_restore].astype("int32")]))
+    np.testing.assert_allclose(reordered, predictions, atol=1e-5)
+    misplaced = numpy(model.decoder([model.encoder([images, ids_keep[:, order]]), ids_restore]))
+    assert np.abs(misplaced - predictions).max(axis=(1, 2)).min() > 1e-2
+
+
+def test_all_patches_hidden_alike_are_told_apart_by_position(build_small):
+    decoder = build_small().decoder
+    ids_restore = np.arange(16, dtype="int32")[None]
+    predictions = numpy(decoder([np.ones((1, 4, 16), "float32"), ids_restore]))
+    assert len(np.unique(predictions[0].round(3), axis=0)) == 16
+
+
+# --- loss ---
+
+
+def test_loss_is_the_error_on_hidden_patches_only(mae):
+    rng = np.random.default_rng(0)
+    targets, predictions = rng.standard_normal((2, 8, 16, 48)).astype("float32")
+    mask = masking(mae)[2]
+    loss = float(mae["masked_error"](targets, predictions, mask))
+    total, count = 0, 0
+    for image in range(8):
+        for patch in range(16):
+            if mask[image, patch] == 1:
+                total, count = total + ((targets[image, patch] - predictions[image, patch]) ** 2).mean(), count + 1
+    assert loss == pytest.approx(total / count, rel=1e-5)
+    hidden = mask[..., None] == 1
+    assert float(mae["masked_error"](targets, np.where(hidden, predictions, 99), mask)) == loss
+    assert float(mae["masked_error"](targets, np.where(hidden, predictions + 1, predictions), mask)) != loss
+
+
+def test_model_minimises_that_loss(mae, build_small, images):
+    model = build_small()
+    outputs = model(images)
+    expected = mae["masked_error"](outputs["targets"], outputs["predictions"], outputs["mask"])
+    assert float(model.compute_loss(x=images, y_pred=outputs)) == pytest.approx(float(expected), rel=1e-6)
+    np.testing.assert_array_equal(numpy(outputs["targets"]), numpy(mae["patch_targets"](images, 4, True)[0]))
+
+
+def test_targets_are_normalised_patch_by_patch(mae, images):
+    targets, mean, spread = numpy(mae["patch_targets"](images, 4, True))
+    patches = (numpy(mae["patchify"](images, 4)) - 120) / 64
+    np.testing.assert_allclose(targets.mean(-1), 0, atol=1e-5)
+    np.testing.assert_allclose(targets.std(-1, ddof=1), 1, atol=1e-5)
+    np.testing.assert_allclose(targets * spread + mean, patches, atol=1e-5)
+
+
+def test_flat_patches_have_targets_zero(mae):
+    assert np.abs(numpy(mae["patch_targets"](np.full((1, 8, 8, 3), 77.0, "float32"), 4, True)[0])).max() < 1e-2
+
+
+def test_targets_without_normalisation_are_the_scaled_pixels(mae, images):
+    targets, mean, spread = numpy(mae["patch_targets"](images, 4, False))
+    np.testing.assert_allclose(targets * 64 + 120, numpy(mae["patchify"](images, 4)), atol=1e-3)
+    assert (mean == 0).all() and (spread == 1).all()
+
+
+def test_reconstruction_keeps_visible_patches(mae, build_small, images):
+    model = build_small()
+    noise = np.random.default_rng(0).random((8, 16)).astype("float32")
+    mask = numpy(mae["random_masking"](noise, 4)[2])
+    masked, drawn = (numpy(mae["patchify"](numpy(x), 4)) for x in mae["reconstruct"](model, images, noise, 4))
+    patches = numpy(mae["patchify"](images, 4))
+    np.testing.assert_array_equal(masked[mask == 0], patches[mask == 0])
+    np.testing.assert_array_equal(drawn[mask == 0], patches[mask == 0])
+    assert (masked[mask == 1] == 200).all()
+    means = drawn.mean(-1) - patches.mean(-1)  # a prediction of mean m and spread 1 is drawn at the patch's own mean + m * spread
+    assert (np.abs(drawn[mask == 1] - patches[mask == 1]).max(axis=-1) > 1).all() and np.abs(means[mask == 0]).max() == 0
+
+
+# --- positions, schedule, optimiser, counts ---
+
+
+@pytest.mark.parametrize("grid, width", [(8, 128), (3, 8), (4, 4)])
+def test_positions(mae, grid, width):
+    positions = mae["sincos_positions"](grid, width)
+    quarter = width // 4
+    assert positions.shape == (grid * grid, width) and positions.dtype == np.float32
+    for row in range(grid):
+        for column in range(grid):
+            for i in range(quarter):
+                waves = [wave(place / 10_000 ** (i / quarter)) for place in (column, row) for wave in (math.sin, math.cos)]
+                np.testing.assert_allclose(positions[row * grid + column, i::quarter], waves, atol=1e-6)
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 3])
+def test_learning_rate(mae, warmup):
+    schedule = mae["warmup_cosine"](0.3, 8, warmup, 25)
+    for step in range(0, 201):
+        if step < warmup * 25:
+            expected = 0.3 * step / (warmup * 25)
+        else:
+            expected = 0.15 * (1 + math.cos(math.pi * (step - warmup * 25) / (200 - warmup * 25)))
+        assert float(schedule(step)) == pytest.approx(expected, abs=1e-6), step
+
+
+def test_weight_decay_spares_biases_and_norms(mae, build_small):
+    """With gradients of zero only decay moves a weight, by learning rate x decay; biases and norms are the vectors among the weights."""
+    model = build_small()
+    optimizer = mae["build_optimizer"](model, 0.1, 0.5)
+    before = numpy([v.value for v in model.trainable_variables])
+    optimizer.apply([ops.zeros_like(v) for v in model.trainable_variables], model.trainable_variables)
+    assert {v.ndim for v in before} == {1, 2}
+    for old, variable in zip(before, model.trainable_variables):
+        factor = 1 if old.ndim == 1 else 1 - 0.1 * 0.5
+        np.testing.assert_allclose(numpy(variable.value), old * factor, rtol=1e-5, err_msg=variable.path)
+
+
+def test_optimizer_is_the_papers(mae, build_small):
+    config = mae["build_optimizer"](build_small(), 0.1, 0.05).get_config()
+    assert (config["name"], config["beta_1"], config["beta_2"]) == ("adamw", 0.9, 0.95)
+
+
+@pytest.mark.parametrize("sizes", [(48, 128, 6, 64, 2, 2), (48, 16, 1, 8, 1, 4), (12, 8, 2, 4, 3, 1)])
+def test_count_by_hand(mae, sizes):
+    patch_dim, width, depth, decoder_width, decoder_depth, mlp_ratio = sizes
+    encoder = mae["build_encoder"](16, math.isqrt(patch_dim // 3), 3, width, depth, 2, mlp_ratio, masked=True)
+    decoder = mae["build_decoder"](16, patch_dim, width, decoder_width, decoder_depth, 2, mlp_ratio)
+    assert mae["count_parameters"](*sizes) == (encoder.count_params(), decoder.count_params())
+
+
+# --- crops ---
+
+
+def coordinates(count, size=16):
+    """Images whose channels are row, column and 7: a crop of them tells where it was read."""
+    rows, columns = np.mgrid[:size, :size]
+    return np.tile(np.stack([rows, columns, np.full_like(rows, 7)], -1).astype("float32"), (count, 1, 1, 1))
+
+
+def test_crops_keep_values(mae, images):
+    crops = numpy(mae["random_resized_crop"](images, 0.3, keras.random.SeedGenerator(0)))
+    assert crops.shape == images.shape
+    assert crops.min() >= images.min() - 1e-2 and crops.max() <= images.max() + 1e-2
+    assert np.allclose(numpy(mae["random_resized_crop"](coordinates(50), 0.3, keras.random.SeedGenerator(0)))[..., 2], 7, atol=1e-4)
+
+
+def test_each_image_and_each_step_gets_its_own_crop(mae, images):
+    seed = keras.random.SeedGenerator(0)
+    crops = numpy([mae["random_resized_crop"](np.repeat(images[:1], 8, 0), 0.5, seed) for _ in range(2)])
+    assert len(np.unique(np.concatenate(crops).reshape(16, -1), axis=0)) == 16
+
+
+@pytest.mark.parametrize("min_area", [0.3, 0.5, 0.9, 1.0])
+def test_crops_cover_at_least_min_area(mae, min_area):
+    """Neighbouring pixels in the middle of a crop lie height/16 and width/16 apart in the image."""
+    crops = numpy(mae["random_resized_crop"](coordinates(2000), min_area, keras.random.SeedGenerator(0)))
+    height, width = crops[:, 8, 8, 0] - crops[:, 7, 8, 0], np.abs(crops[:, 8, 8, 1] - crops[:, 8, 7, 1])
+    assert (height * width).min() > min_area - 1e-4 and (height * width).max() < 1 + 1e-4
+    assert (width / height).min() > 3 / 4 - 1e-4 and (width / height).max() < 4 / 3 + 1e-4
+    if min_area < 1:
+        assert (height * width).min() < min_area + 0.1 and (height * width).max() > 0.98
+    flipped = (crops[:, 8, 8, 1] < crops[:, 8, 7, 1]).mean()
+    assert abs(flipped - 0.5) < 5 * math.sqrt(0.25 / 2000)
+
+
+def test_crops_of_area_one_are_the_image_or_its_mirror(mae, images):
+    """CROP_AREA = 1 crops nothing, as the settings say."""
+    crops = numpy(mae["random_resized_crop"](images, 1, keras.random.SeedGenerator(0)))
+    for crop, image in zip(crops, images):
+        assert min(np.abs(crop - image).max(), np.abs(crop - image[:, ::-1]).max()) < 1e-2
+
+
+def test_crop_is_bilinear(mae, images, monkeypatch):
+    """A given draw (8 of 16 rows from row 4, 8 of 16 columns from column 2, mirrored) against loops."""
+
+    def draw(shape, minval=0, maxval=1, **_):
+        return ops.convert_to_tensor(np.reshape([0.5, 0.25, 0.9], (3, 1, 1)) if len(shape) == 3 else [0.25 if maxval == 1 else 0.0], "float32")
+
+    monkeypatch.setattr(keras.random, "uniform", draw)
+    crop = numpy(mae["random_resized_crop"](images[:1], 0.25, keras.random.SeedGenerator(0)))[0]
+    for i in range(16):
+        for j in range(16):
+            row, column = 4 + (i + 0.5) / 2 - 0.5, 2 + (15 - j + 0.5) / 2 - 0.5
+            top, left = int(row), int(column)
+            down, right = row - top, column - left
+            square = images[0, top : top + 2, left : left + 2]
+            expected = (square[0] * (1 - down) + square[1] * down).T @ [1 - right, right]
+            np.testing.assert_allclose(crop[i, j], expected, atol=1e-3)
+
+
+# --- batches ---
+
+
+def epoch_of(batches):
+    """All batches of an epoch, one after the other."""
+    return np.concatenate([batches[i][0] for i in range(len(batches))])
+
+
+def test_batches_are_a_new_permutation_each_epoch(mae):
+    batches = mae["Batches"]([np.arange(50), np.arange(50) * 2], 8, seed=1, epoch=0)
+    epochs = []
+    for _ in range(3):
+        assert len(batches) == 6
+        epochs.append(epoch_of(batches))
+        assert all(np.array_equal(2 * batches[i][0], batches[i][1]) for i in range(6))
+        batches.on_epoch_end()
+    assert all(len(set(epoch)) == 48 for epoch in epochs)
+    assert all((a != b).mean() > 0.8 for a, b in ((epochs[0], epochs[1]), (epochs[1], epochs[2]), (epochs[0], epochs[2])))
+    assert np.array_equal(epoch_of(mae["Batches"]([np.arange(50)], 8, seed=1, epoch=0)), epochs[0])
+    assert np.array_equal(epoch_of(mae["Batches"]([np.arange(50)], 8, seed=1, epoch=2)), epochs[2]), "a resumed run sees another order"
+    assert not np.array_equal(epoch_of(mae["Batches"]([np.arange(50)], 8, seed=2, epoch=0)), epochs[0])
+
+
+# --- settings ---
+
+
+@pytest.fixture(scope="module")
+def good():
+    """The notebook's settings as `check_settings` gets them."""
+    cells = json.loads((notebooks.ROOT / "mae-pretraining.ipynb").read_text())["cells"]
+    (cell,) = (cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    return {node.targets[0].id.lower(): ast.literal_eval(node.value) for node in ast.parse("".join(cell["source"])).body}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"patch_size": 8},
+        {"patch_size": 2, "mask_ratio": 0.9},
+        {"image_size": 64, "patch_size": 16},
+        {"warmup_epochs": 0, "epochs": 1},
+        {"crop_area": 1},
+        {"train_images": 256},
+        {"train_images": 1024, "validation_images": 256, "batch_size": 768},
+    ],
+)
+def test_good_settings_pass(mae, good, change):
+    mae["check_settings"](good | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"patch_size": 5},
+        {"patch_size": 0},
+        {"patch_size": 64},
+        {"mask_ratio": 0},
+        {"mask_ratio": 1},
+        {"mask_ratio": 0.001},
+        {"mask_ratio": -0.5},
+        {"encoder_heads": 3},
+        {"encoder_heads": 0},
+        {"decoder_heads": 5},
+        {"decoder_width": 66},
+        {"crop_area": 0},
+        {"crop_area": 1.5},
+        {"warmup_epochs": 20},
+        {"warmup_epochs": -1},
+        {"epochs": 0, "warmup_epochs": 0},
+        {"batch_size": 512, "train_images": 511},
+        {"batch_size": 0},
+        {"train_images": 50_001},
+        {"train_images": 1024, "validation_images": 1024},
+        {"validation_images": -1},
+    ],
+    ids=str,
+)
+def test_wrong_settings_get_one_sentence(mae, good, change, one_sentence):
+    with pytest.raises(ValueError) as error:
+        mae["check_settings"](good | change)
+    one_sentence(str(error.value))
+    assert any(name.upper() in str(error.value) for name in change)
