@@ -44,7 +44,7 @@ data: .venv/ready  ## bring CIFAR-10 into data/
 	@$(BIN)/python scripts/cifar10.py
 
 test: .venv/ready-dev .venv-jax/ready data  ## all tests that need no GPU
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff check *.ipynb scripts tests && $(BIN)/ruff format --check *.ipynb scripts tests
 	JAX_PYTHON=.venv-jax/bin/python $(BIN)/python -m pytest -q --durations=8 tests
 
 test-colab: .venv/ready-dev .venv-colab/ready data  ## the three notebooks and the exported files with Colab's versions
