@@ -30,8 +30,8 @@ recipe: data  ## repeat the search for the recipe on held-out training images, i
 lab: .venv/ready  ## open Jupyter
 	$(BIN)/jupyter lab
 
-release:  ## copy a finished run to weights/ and logs/: make release RUN=long (quickstart: logs only)
-	$(BIN)/python scripts/release.py $(RUN)
+release:  ## copy a finished run to weights/ and logs/: make release RUN=long AS=mae-9x3-mask75-100ep
+	$(BIN)/python scripts/release.py $(RUN) $(AS)
 	$(BIN)/python scripts/results.py
 
 results: .venv/ready  ## rebuild the README's tables and figure from logs/

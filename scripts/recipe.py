@@ -33,10 +33,22 @@ def main():
         rows.append(
             {"run": name}
             | {column: card["settings"][column] for column in COLUMNS}
-            | {"validation_loss": card["loss"]["val_loss"], "validation_probe": results["linear_probe"], "untrained": results["untrained"]}
-            | {"seconds": card["seconds"], "hardware": card["hardware"], "keras": card["versions"]["keras"], "commit": card["commit"]}
+            | {
+                "validation_loss": card["loss"]["val_loss"],
+                "validation_probe": results["linear_probe"],
+                "untrained": results["untrained"],
+            }
+            | {
+                "seconds": card["seconds"],
+                "hardware": card["hardware"],
+                "keras": card["versions"]["keras"],
+                "commit": card["commit"],
+            }
         )
-        print({key: rows[-1][key] for key in ("run", "validation_loss", "validation_probe", "untrained")}, flush=True)
+        print(
+            {key: rows[-1][key] for key in ("run", "validation_loss", "validation_probe", "untrained")},
+            flush=True,
+        )
     (ROOT / "logs").mkdir(exist_ok=True)
     with open(ROOT / "logs" / "recipe.csv", "w", newline="") as file:
         table = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")

@@ -29,11 +29,18 @@ def table(rows):
 def results():
     """Test accuracies: published, quickstart, the released encoder and the supervised baseline."""
     rows = [["", "epochs", "linear probe, %", "the same, untrained, %", "time, hardware"]]
-    rows.append(["predecessor's best (9 & 3 layers), as published", 100, PUBLISHED, "not published", "not published"])
-    for run, what in (("quickstart", "`make quickstart` (6 & 2)"), (PRETRAINED, f"[`{PRETRAINED}`](weights/{PRETRAINED}) (6 & 2)")):
+    rows.append(
+        ["predecessor's best (9 & 3 layers), as published", 100, PUBLISHED, "not published", "not published"]
+    )
+    for run, what in (
+        ("quickstart", "`make quickstart` (6 & 2)"),
+        (PRETRAINED, f"[`{PRETRAINED}`](weights/{PRETRAINED}) (6 & 2)"),
+    ):
         card, score = read(run, "card"), read(run, "results")
         hardware = f"{card['seconds'] / 60:.0f} min, {card['hardware']}"
-        rows.append([what, card["epochs"], f"**{score['linear_probe']:.2f}**", f"{score['untrained']:.2f}", hardware])
+        rows.append(
+            [what, card["epochs"], f"**{score['linear_probe']:.2f}**", f"{score['untrained']:.2f}", hardware]
+        )
     return table(rows)
 
 
@@ -41,8 +48,15 @@ def probe():
     """The probe notebook's table for the released encoder, and the supervised baseline."""
     encoder = next(iter(read("probe", "results")["encoders"].values()))
     rows = [["test accuracy, %", "pre-trained", "untrained"]]
-    names = {"final": "linear probe, final tokens", "all_blocks": "linear probe, all blocks", "knn": "nearest neighbours"}
-    rows += [[what, f"{encoder['pretrained'][key]:.2f}", f"{encoder['untrained'][key]:.2f}"] for key, what in names.items()]
+    names = {
+        "final": "linear probe, final tokens",
+        "all_blocks": "linear probe, all blocks",
+        "knn": "nearest neighbours",
+    }
+    rows += [
+        [what, f"{encoder['pretrained'][key]:.2f}", f"{encoder['untrained'][key]:.2f}"]
+        for key, what in names.items()
+    ]
     return table(rows)
 
 
@@ -59,9 +73,18 @@ def recipe():
     """The tries on held-out images."""
     with open(LOGS / "recipe.csv") as file:
         tries = list(csv.DictReader(file))
-    rows = [["learning rate", "smallest crop", "epochs", "validation loss", "validation probe, %", "untrained, %"]]
+    rows = [
+        ["learning rate", "smallest crop", "epochs", "validation loss", "validation probe, %", "untrained, %"]
+    ]
     rows += [
-        [t["learning_rate"], t["crop_area"], t["epochs"], t["validation_loss"], t["validation_probe"], t["untrained"]]
+        [
+            t["learning_rate"],
+            t["crop_area"],
+            t["epochs"],
+            t["validation_loss"],
+            t["validation_probe"],
+            t["untrained"],
+        ]
         for t in sorted(tries, key=lambda t: -float(t["validation_probe"]))
     ]
     return table(rows)

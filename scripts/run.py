@@ -4,7 +4,9 @@ The executed notebook and everything it writes go to runs/<RUN>/. The same comma
 """
 
 import ast
+import json
 import os
+import re
 import sys
 import threading
 
@@ -33,13 +35,36 @@ def follow(history, stop):
         lines = history.read_text().splitlines() if history.exists() else []
         for line in lines[seen:]:
             row = dict(zip(lines[0].split(","), line.split(",")))
-            print(f"  epoch {row.pop('epoch')}: " + ", ".join(f"{name} {float(value):.4g}" for name, value in row.items()), flush=True)
+            print(
+                f"  epoch {row.pop('epoch')}: "
+                + ", ".join(f"{name} {float(value):.4g}" for name, value in row.items()),
+                flush=True,
+            )
         seen = max(seen, len(lines))
+
+
+def tidy(path):
+    """Take papermill's time stamps, and the chatter of TensorFlow's C++ side at import, out of an executed notebook."""
+    notebook = json.loads(path.read_text())
+    notebook["metadata"].pop("papermill", None)
+    for cell in notebook["cells"]:
+        cell["metadata"] = {key: value for key, value in cell["metadata"].items() if key == "tags"}
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [output for output in cell["outputs"] if not is_chatter(output)]
+    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+
+
+def is_chatter(output):
+    """Whether every line of an output on stderr is one of TensorFlow's start-up log lines."""
+    lines = "".join(output.get("text", [])).splitlines() if output.get("name") == "stderr" else ["kept"]
+    return all(re.match(r"[IWE]0000 00:00|WARNING: All log messages before absl|$", line) for line in lines)
 
 
 def run(notebook, **parameters):
     """Execute a notebook with these parameters; returns the run's folder. Raises papermill.PapermillExecutionError if a cell fails."""
-    name = parameters.get("RUN", ast.literal_eval(papermill.inspect_notebook(str(ROOT / notebook))["RUN"]["default"]))
+    name = parameters.get(
+        "RUN", ast.literal_eval(papermill.inspect_notebook(str(ROOT / notebook))["RUN"]["default"])
+    )
     folder = ROOT / "runs" / name
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{notebook.removesuffix('.ipynb')}-unfinished.ipynb"
@@ -49,10 +74,18 @@ def run(notebook, **parameters):
     follower.start()
     try:
         bar = sys.stderr.isatty()
-        papermill.execute_notebook(str(ROOT / notebook), str(partial), parameters, cwd=str(ROOT), progress_bar=bar, kernel_name="python3")
+        papermill.execute_notebook(
+            str(ROOT / notebook),
+            str(partial),
+            parameters,
+            cwd=str(ROOT),
+            progress_bar=bar,
+            kernel_name="python3",
+        )
     finally:
         stop.set()
         follower.join()
+    tidy(partial)
     partial.replace(folder / notebook)  # a failed run never replaces a finished one
     return folder
 
