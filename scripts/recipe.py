@@ -15,8 +15,6 @@ TRIES = {
     "recipe-lr-1.5e-3": {"LEARNING_RATE": 1.5e-3},
     "recipe-lr-3e-3": {"LEARNING_RATE": 3e-3},
     "recipe-lr-6e-3": {"LEARNING_RATE": 6e-3},
-    "recipe-lr-6e-3-crop-0.3": {"LEARNING_RATE": 6e-3, "CROP_AREA": 0.3},
-    "recipe-lr-6e-3-crop-0.8": {"LEARNING_RATE": 6e-3, "CROP_AREA": 0.8},
 }
 COLUMNS = ("learning_rate", "crop_area", "weight_decay", "mask_ratio", "encoder_layers", "epochs", "seed")
 

@@ -45,17 +45,12 @@ def results():
 
 
 def probe():
-    """The probe notebook's table for the released encoder, and the supervised baseline."""
-    encoder = next(iter(read("probe", "results")["encoders"].values()))
-    rows = [["test accuracy, %", "pre-trained", "untrained"]]
-    names = {
-        "final": "linear probe, final tokens",
-        "all_blocks": "linear probe, all blocks",
-        "knn": "nearest neighbours",
-    }
+    """The probe notebook's table for the released encoder."""
+    tests = read("probe", "results")["encoders"][f"weights/{PRETRAINED}"]["test"]
+    rows = [["test accuracy, %", "untrained", "pre-trained"]]
     rows += [
-        [what, f"{encoder['pretrained'][key]:.2f}", f"{encoder['untrained'][key]:.2f}"]
-        for key, what in names.items()
+        [name, *(f"{row[state]['accuracy']:.2f}" for state in ("untrained", "trained"))]
+        for name, row in tests.items()
     ]
     return table(rows)
 
