@@ -36,7 +36,9 @@ CONFIG = {
 
 def build(rng):
     """A ViTMAEForPreTraining in which every weight is random, biases, norms and mask token too; only the positions are its own."""
-    model = transformers.ViTMAEForPreTraining(transformers.ViTMAEConfig(**CONFIG, attn_implementation="eager")).eval()
+    model = transformers.ViTMAEForPreTraining(
+        transformers.ViTMAEConfig(**CONFIG, attn_implementation="eager")
+    ).eval()
     patches = (CONFIG["image_size"] // CONFIG["patch_size"]) ** 2
     for module in (model.vit.embeddings, model.vit.embeddings.patch_embeddings.projection, model.decoder):
         for part in (
@@ -49,7 +51,9 @@ def build(rng):
     for name, parameter in sorted(model.named_parameters()):
         if "pos" not in name:
             values = 0.2 * rng.standard_normal(tuple(parameter.shape))
-            parameter.data = torch.tensor(values + ("norm" in name and name.endswith("weight")), dtype=torch.float32)
+            parameter.data = torch.tensor(
+                values + ("norm" in name and name.endswith("weight")), dtype=torch.float32
+            )
     return model
 
 
@@ -84,7 +88,9 @@ def compute():
     predictions = decoder.decoder_pred(decoder.decoder_norm(tokens))
 
     # the loss is computed inside forward: give it these latents and predictions in place of those with a class token
-    model.vit.forward = lambda *_, **__: ViTMAEModelOutput(last_hidden_state=latents, mask=mask, ids_restore=ids_restore)
+    model.vit.forward = lambda *_, **__: ViTMAEModelOutput(
+        last_hidden_state=latents, mask=mask, ids_restore=ids_restore
+    )
     decoder.forward = lambda *_, **__: ViTMAEDecoderOutput(logits=predictions)
     outputs |= {
         "latents": latents,
@@ -95,7 +101,11 @@ def compute():
     arrays = {f"output/{name}": value.numpy() for name, value in outputs.items()}
     arrays["output/ids_restore"] = ids_restore.numpy().astype("int32")
     arrays |= {"input/images": images, "input/noise": noise}
-    arrays |= {f"weight/{name}": value.numpy() for name, value in model.state_dict().items() if "cls_token" not in name}
+    arrays |= {
+        f"weight/{name}": value.numpy()
+        for name, value in model.state_dict().items()
+        if "cls_token" not in name
+    }
     return arrays | {f"config/{name}": np.array(value) for name, value in CONFIG.items()}
 
 
@@ -103,7 +113,10 @@ def main(*arguments):
     """Write the file, or with --live compare with it."""
     arrays = compute()
     if arguments != ("--live",):
-        versions = {f"version/{package.__name__}": np.array(str(package.__version__)) for package in (torch, transformers)}
+        versions = {
+            f"version/{package.__name__}": np.array(str(package.__version__))
+            for package in (torch, transformers)
+        }
         np.savez_compressed(FILE, **arrays, **versions)
         return print(f"{FILE.name}: {len(arrays)} arrays, {FILE.stat().st_size // 1000} kB")
     with np.load(FILE) as stored:
@@ -113,8 +126,12 @@ def main(*arguments):
         numbers = [name for name in sorted(names) if arrays[name].dtype.kind != "U"]
         worst = max(numbers, key=lambda name: np.abs(stored[name].astype("float64") - arrays[name]).max())
         difference = np.abs(stored[worst].astype("float64") - arrays[worst]).max()
-        versions = ", ".join(f"{package} {stored[f'version/{package}']}" for package in ("torch", "transformers"))
-    summary = f"stored ({versions}) against torch {torch.__version__}, transformers {transformers.__version__}: "
+        versions = ", ".join(
+            f"{package} {stored[f'version/{package}']}" for package in ("torch", "transformers")
+        )
+    summary = (
+        f"stored ({versions}) against torch {torch.__version__}, transformers {transformers.__version__}: "
+    )
     summary += f"largest difference {difference:.1e}, in {worst}"
     if not difference < 5e-6:  # outputs are up to about 10, so this is float32 rounding
         sys.exit(summary)

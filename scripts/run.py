@@ -15,16 +15,29 @@ from notebooks import ROOT
 
 
 def parse(words, known):
-    """["EPOCHS=100", "RUN=deep"] -> {"EPOCHS": 100, "RUN": "deep"}; exits with a sentence on a name that is not in `known`."""
+    """["EPOCHS=100", "RUN=deep"] -> {"EPOCHS": 100, "RUN": "deep"}; exits with a sentence on a wrong name or kind of value.
+
+    known: the notebook's parameters, as papermill.inspect_notebook gives them.
+    """
     parameters = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or name not in known:
             sys.exit(f"{word!r} sets no parameter of this notebook: it has {', '.join(known)}.")
-        try:
-            parameters[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            parameters[name] = value
+        default = ast.literal_eval(known[name]["default"])
+        if not isinstance(default, str):
+            try:
+                value = ast.literal_eval(value)
+            except (ValueError, SyntaxError):
+                value = None
+            fits = (
+                isinstance(value, (int, float))
+                if isinstance(default, float)
+                else type(value) is type(default)
+            )
+            if not fits:
+                sys.exit(f"{word!r}: {name} must be a value like {default!r}.")
+        parameters[name] = value
     return parameters
 
 

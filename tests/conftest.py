@@ -51,10 +51,13 @@ def images():
 
 @pytest.fixture
 def one_sentence():
-    """A function that fails unless an error message is one sentence."""
+    """A function that fails unless an error message is one sentence, apart from a cause that is quoted in brackets."""
 
     def check(message):
-        assert message.endswith(".") and "\n" not in message and not re.search(r"[.!?] ", message), f"not one sentence: {message!r}"
+        message = re.sub(r" \(.*\)", "", message)
+        assert message.endswith(".") and "\n" not in message and not re.search(r"[.!?] ", message), (
+            f"not one sentence: {message!r}"
+        )
 
     return check
 
@@ -65,5 +68,8 @@ def interpreter(name):
         return sys.executable, "tensorflow"
     variable = f"{name.upper()}_PYTHON"
     if not os.environ.get(variable):
-        pytest.skip(f"{variable} is not set: it names a Python that has " + {"jax": "JAX", "colab": "the versions that Colab has"}[name])
+        pytest.skip(
+            f"{variable} is not set: it names a Python that has "
+            + {"jax": "JAX", "colab": "the versions that Colab has"}[name]
+        )
     return os.environ[variable], {"jax": "jax", "colab": "tensorflow"}[name]

@@ -14,7 +14,10 @@ def test_linear_probe_agrees_with_logistic_regression(mae, cifar10):
     linear_model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
     x_train, y_train, x_test, y_test = cifar10
     x_train, y_train = x_train[:10_000], y_train[:10_000]
-    features, test_features = (x.reshape(-1, 4, 8, 4, 8, 3).mean(axis=(2, 4)).reshape(-1, 48).astype("float32") for x in (x_train, x_test))
+    features, test_features = (
+        x.reshape(-1, 4, 8, 4, 8, 3).mean(axis=(2, 4)).reshape(-1, 48).astype("float32")
+        for x in (x_train, x_test)
+    )
     logits = mae["linear_probe"](features, y_train, test_features)
     assert logits.shape == (10_000, 10)
     ours = (logits.argmax(1) == y_test).mean()

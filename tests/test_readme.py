@@ -18,14 +18,20 @@ def test_tables_are_those_of_the_logs():
 def test_tables_follow_the_logs(monkeypatch):
     """A number that changes in the logs changes the README."""
     read = results.read
-    monkeypatch.setattr(results, "read", lambda run, name: read(run, name) | ({"linear_probe": 12.34} if name == "results" else {}))
+    monkeypatch.setattr(
+        results,
+        "read",
+        lambda run, name: read(run, name) | ({"linear_probe": 12.34} if name == "results" else {}),
+    )
     assert "12.34" in results.filled(README)
 
 
 def test_address_stands_everywhere_or_nowhere():
     repository = re.search(r"^REPOSITORY *=(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].strip()
     for name, content in address.stamped(repository).items():
-        assert (ROOT / name).read_text() == content, f"{name} has another address than the Makefile: run `make address`"
+        assert (ROOT / name).read_text() == content, (
+            f"{name} has another address than the Makefile: run `make address`"
+        )
 
 
 def test_address_reaches_badges_and_downloads():
