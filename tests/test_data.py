@@ -77,15 +77,15 @@ def test_the_order_of_the_source_does_not_matter(mae, cifar10, shuffled, tmp_pat
             pass
 
     for split in SPLITS:
-        write_parquet(tmp_path / f"{split}.parquet", *shuffled[split])
+        write_parquet(tmp_path / f"{split}-00000-of-00001.parquet", *shuffled[split])
     folder = tmp_path / "data"
     with served(functools.partial(Quiet, directory=tmp_path)) as address:
-        arrays = mae["load_cifar10"](folder, address + "/{}.parquet")
+        arrays = mae["load_cifar10"](folder, address)
     assert all(
         np.array_equal(ours, theirs) and ours.dtype == theirs.dtype for ours, theirs in zip(arrays, cifar10)
     )
     assert sorted(path.name for path in folder.iterdir()) == ["cifar10-test.bin", "cifar10-train.bin"]
-    again = mae["load_cifar10"](folder, "http://127.0.0.1:9/{}")  # from the folder now
+    again = mae["load_cifar10"](folder, "http://127.0.0.1:9")  # from the folder now
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(again, cifar10))
 
 
@@ -95,7 +95,7 @@ def test_damaged_local_file_is_reported_and_kept(mae, with_train, one_sentence):
     path = with_train / "cifar10-test.bin"
     path.write_bytes(damaged)
     with pytest.raises(ValueError, match="delete it and run again") as error:
-        mae["load_cifar10"](with_train, "http://127.0.0.1:9/{}")
+        mae["load_cifar10"](with_train, "http://127.0.0.1:9")
     one_sentence(str(error.value))
     assert str(path) in str(error.value) and path.read_bytes() == damaged
 
@@ -104,7 +104,7 @@ def test_truncated_local_file_is_reported(mae, with_train, one_sentence):
     path = with_train / "cifar10-test.bin"
     path.write_bytes((ROOT / "data" / "cifar10-test.bin").read_bytes()[:1_000_000])
     with pytest.raises(ValueError, match="delete it and run again") as error:
-        mae["load_cifar10"](with_train, "http://127.0.0.1:9/{}")
+        mae["load_cifar10"](with_train, "http://127.0.0.1:9")
     one_sentence(str(error.value))
 
 
@@ -117,9 +117,9 @@ def test_wrong_images_leave_nothing_behind(mae, shuffled, with_train, tmp_path, 
         labels[5000] = (labels[5000] + 1) % 10
     else:
         images, labels = images[:-1], labels[:-1]
-    write_parquet(tmp_path / "test.parquet", images, labels)
+    write_parquet(tmp_path / "test-00000-of-00001.parquet", images, labels)
     with pytest.raises(OSError, match="make data") as error:
-        mae["load_cifar10"](with_train, (tmp_path / "{}.parquet").absolute().as_uri().replace("%7B%7D", "{}"))
+        mae["load_cifar10"](with_train, tmp_path.absolute().as_uri())
     one_sentence(str(error.value))
     assert [path.name for path in with_train.iterdir()] == ["cifar10-train.bin"]
 
@@ -129,7 +129,7 @@ def test_no_network(mae, with_train, one_sentence):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(OSError, match="make data") as error:
-        mae["load_cifar10"](with_train, f"http://127.0.0.1:{port}/{{}}")
+        mae["load_cifar10"](with_train, f"http://127.0.0.1:{port}")
     one_sentence(str(error.value))
     assert [path.name for path in with_train.iterdir()] == ["cifar10-train.bin"]
 
@@ -147,15 +147,15 @@ def test_broken_download(mae, with_train, answer, one_sentence):
             pass
 
     with served(Handler) as address, pytest.raises(OSError, match="make data") as error:
-        mae["load_cifar10"](with_train, address + "/{}")
+        mae["load_cifar10"](with_train, address)
     one_sentence(str(error.value))
     assert [path.name for path in with_train.iterdir()] == ["cifar10-train.bin"]
 
 
 def test_partial_file_is_ignored(mae, cifar10, shuffled, with_train, tmp_path):
     (with_train / "cifar10-test.partial").write_bytes(b"half a file")
-    write_parquet(tmp_path / "test.parquet", *shuffled["test"])
-    arrays = mae["load_cifar10"](with_train, f"file://{tmp_path}/{{}}.parquet")
+    write_parquet(tmp_path / "test-00000-of-00001.parquet", *shuffled["test"])
+    arrays = mae["load_cifar10"](with_train, tmp_path.absolute().as_uri())
     assert np.array_equal(arrays[2], cifar10[2]) and np.array_equal(arrays[3], cifar10[3])
 
 
