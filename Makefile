@@ -3,17 +3,17 @@ REPOSITORY =
 
 PYTHON ?= python3
 BIN = .venv/bin
-PARAMETERS = $(filter-out PYTHON=% REPOSITORY=%,$(MAKEOVERRIDES))
+PARAMETERS = $(filter-out PYTHON=% REPOSITORY=% KERAS_BACKEND=% TF_CPP_MIN_LOG_LEVEL=%,$(MAKEOVERRIDES))
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart pretrain probe classify recipe lab release results address data test test-colab parity clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
 
 quickstart: data  ## pre-train for a few epochs on all of CIFAR-10 and probe the encoder
-	$(BIN)/python scripts/quickstart.py
+	$(BIN)/python scripts/quickstart.py $(PARAMETERS)
 
 pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pretrain EPOCHS=100 RUN=long
 	$(BIN)/python scripts/run.py mae-pretraining.ipynb $(PARAMETERS)
@@ -30,7 +30,7 @@ recipe: data  ## repeat the search for the recipe on held-out training images, i
 lab: .venv/ready  ## open Jupyter
 	$(BIN)/jupyter lab
 
-release:  ## copy a finished run to weights/ and logs/: make release RUN=long AS=mae-9x3-mask75-100ep
+release: .venv/ready  ## copy a finished run to weights/ and logs/: make release RUN=long AS=mae-9x3-mask75-100ep
 	$(BIN)/python scripts/release.py $(RUN) $(AS)
 	$(BIN)/python scripts/results.py
 
@@ -57,6 +57,7 @@ clean:  ## remove environments and caches; runs/ and data/ stay
 	rm -rf .venv .venv-jax .venv-colab .venv-parity .pytest_cache .ruff_cache
 
 .venv/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: name one with PYTHON=...")'
 	@echo "setting up .venv (TensorFlow and Jupyter, about 3 GB on disk, some minutes) ..."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt

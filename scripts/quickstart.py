@@ -1,10 +1,11 @@
 """A short pre-training on all of CIFAR-10, a linear probe, and one line that says what came out: python scripts/quickstart.py"""
 
 import json
-import os
+import sys
 import time
 
-from run import run
+from notebooks import ROOT
+from run import run_or_exit
 
 SETTINGS = {"RUN": "quickstart", "EPOCHS": 5, "WARMUP_EPOCHS": 1}
 PUBLISHED = 49.33  # the predecessor's best linear probe, after 100 epochs
@@ -22,18 +23,24 @@ def summary(folder):
     )
 
 
-def main():
+def main(*words):
     """Run the notebook; a run that was already finished is only read again and keeps the time it took."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    print(f"quickstart: {SETTINGS['EPOCHS']} epochs; the line after each epoch shows how it goes")
+    if words:
+        sys.exit("quickstart takes no parameters: `make pretrain` takes them all.")
+    print(f"quickstart: {SETTINGS['EPOCHS']} epochs, a line after each")
+    times = ROOT / "runs" / "quickstart" / "quickstart.json"
+    before = json.loads(times.read_text())["seconds"] if times.exists() else 0
     start = time.time()
-    folder = run("mae-pretraining.ipynb", **SETTINGS)
-    times = folder / "quickstart.json"
-    if not times.exists():
-        times.write_text(json.dumps({"command": "make quickstart", "seconds": round(time.time() - start, 1)}))
+    done = (ROOT / "runs" / "quickstart" / "results.json").exists()
+    try:
+        folder = run_or_exit("mae-pretraining.ipynb", **SETTINGS)
+    finally:  # a run that is cut off and taken up again took the time of both parts
+        if times.parent.exists() and not done:
+            seconds = round(before + time.time() - start, 1)
+            times.write_text(json.dumps({"command": "make quickstart", "seconds": seconds}))
     print("the executed notebook, history, figures and exported encoder are in runs/quickstart/")
     print(summary(folder))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

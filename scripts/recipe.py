@@ -5,10 +5,9 @@ The test set is not looked at. Each try is a run of mae-pretraining.ipynb; tries
 
 import csv
 import json
-import os
 
 from notebooks import ROOT
-from run import run
+from run import run_or_exit
 
 COMMON = {"EPOCHS": 4, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
 TRIES = {
@@ -20,12 +19,11 @@ COLUMNS = ("learning_rate", "crop_area", "weight_decay", "mask_ratio", "encoder_
 
 def main():
     """Run what is missing, then write the table."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     rows = []
     for name, settings in TRIES.items():
         folder = ROOT / "runs" / name
         if not (folder / "results.json").exists():
-            run("mae-pretraining.ipynb", RUN=name, **COMMON, **settings)
+            run_or_exit("mae-pretraining.ipynb", RUN=name, **COMMON, **settings)
         card, results = (json.loads((folder / file).read_text()) for file in ("card.json", "results.json"))
         rows.append(
             {"run": name}

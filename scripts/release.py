@@ -37,9 +37,15 @@ def main(run="", name=""):
     source = ROOT / "runs" / run
     if not run or not (source / "results.json").exists():
         sys.exit(f"runs/{run} holds no finished run: name one with `make release RUN=...`.")
+    target = ROOT / "logs" / (name or run)
+    ours, theirs = (folder / "settings.json" for folder in (source, target))
+    if theirs.exists() and ours.read_text() != theirs.read_text():
+        sys.exit(
+            f"logs/{target.name} holds a run with other settings: choose another AS, or delete it first."
+        )
     if run != "quickstart" and (source / "card.json").exists():
         copy(WEIGHTS, source, ROOT / "weights" / (name or run))
-    copy(LOGS, source, ROOT / "logs" / (name or run))
+    copy(LOGS, source, target)
     for executed in source.glob("*.ipynb"):
         if (ROOT / executed.name).exists() and code_cells(executed) == code_cells(executed.name):
             shutil.copy2(executed, ROOT)

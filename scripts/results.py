@@ -26,6 +26,11 @@ def table(rows):
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
+def quickstart():
+    """The last line that `make quickstart` printed."""
+    return "```\n" + summary(LOGS / "quickstart") + "\n```"
+
+
 def results():
     """Test accuracies: published, quickstart, the released encoder and the supervised baseline."""
     rows = [["", "epochs", "linear probe, %", "the same, untrained, %", "time, hardware"]]
@@ -59,7 +64,7 @@ def baseline():
     """One sentence on the supervised run."""
     card, score = read(CLASSIFIER, "card"), read(CLASSIFIER, "results")
     return (
-        f"With labels from scratch, {card['settings']['encoder_layers']} layers, {card['epochs']} epochs: {score['accuracy']:.2f} % "
+        f"With labels from scratch, {card['layers']} layers, {card['epochs']} epochs: {score['accuracy']:.2f} % "
         f"({card['seconds'] / 60:.0f} min, {card['hardware']}, one run)."
     )
 
@@ -87,16 +92,15 @@ def recipe():
 
 def filled(text):
     """The README's text with all marked parts rebuilt."""
-    parts = {
-        "quickstart": "```\n" + summary(LOGS / "quickstart") + "\n```",
-        "results": results(),
-        "probe": probe(),
-        "baseline": baseline(),
-        "recipe": recipe(),
-    }
-    for name, content in parts.items():
+    for part in (quickstart, results, probe, baseline, recipe):
+        name = part.__name__
+        try:
+            content = part()
+        except FileNotFoundError:  # not measured yet
+            content = "*not measured yet*"
         pattern = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
-        text, found = pattern.subn(lambda match, n=name, c=content: f"<!-- {n} -->\n{c}\n<!-- /{n} -->", text)
+        block = f"<!-- {name} -->\n{content}\n<!-- /{name} -->"
+        text, found = pattern.subn(lambda match, block=block: block, text)
         assert found == 1, f"README.md lacks the markers <!-- {name} --> ... <!-- /{name} -->"
     return text
 

@@ -11,6 +11,7 @@ import sys
 import threading
 
 import papermill
+from nbclient.exceptions import DeadKernelError
 from notebooks import ROOT
 
 
@@ -43,7 +44,7 @@ def parse(words, known):
 
 def follow(history, stop):
     """Print the epochs that a running notebook adds to its history file, until the event `stop` is set."""
-    seen = len(history.read_text().splitlines()) if history.exists() else 1
+    seen = len(history.read_text().splitlines()) if history.exists() else 1  # the head counts as seen
     while not stop.wait(1):
         lines = history.read_text().splitlines() if history.exists() else []
         for line in lines[seen:]:
@@ -53,7 +54,7 @@ def follow(history, stop):
                 + ", ".join(f"{name} {float(value):.4g}" for name, value in row.items()),
                 flush=True,
             )
-        seen = max(seen, len(lines))
+        seen = max(1, len(lines))
 
 
 def tidy(path):
@@ -103,14 +104,26 @@ def run(notebook, **parameters):
     return folder
 
 
-def main(notebook, *words):
-    """The command line."""
+def run_or_exit(notebook, **parameters):
+    """As `run`, but whatever stops the notebook ends the program with one sentence."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    parameters = parse(words, papermill.inspect_notebook(str(ROOT / notebook)))
     try:
-        folder = run(notebook, **parameters)
+        return run(notebook, **parameters)
     except papermill.PapermillExecutionError as error:
         sys.exit(f"{error.ename}: {error.evalue}")
+    except DeadKernelError:
+        sys.exit(
+            "the notebook's process died, most likely out of memory: "
+            "halve BATCH_SIZE; the same command goes on from the last finished epoch."
+        )
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from the last finished epoch.")
+
+
+def main(notebook, *words):
+    """The command line."""
+    parameters = parse(words, papermill.inspect_notebook(str(ROOT / notebook)))
+    folder = run_or_exit(notebook, **parameters)
     print(f"done: the executed notebook and its results are in {folder.relative_to(ROOT)}/")
 
 
