@@ -34,7 +34,7 @@ release: .venv/ready  ## copy a finished run to weights/ and logs/: make release
 	$(BIN)/python scripts/release.py $(RUN) $(AS)
 	$(BIN)/python scripts/results.py
 
-results: .venv/ready  ## rebuild the README's tables and figure from logs/
+results: .venv/ready  ## rebuild the README's tables from logs/
 	$(BIN)/python scripts/results.py
 
 address:  ## write REPOSITORY (above) into the README and the notebooks
