@@ -12,7 +12,7 @@ from quickstart import PUBLISHED, summary
 
 LOGS = ROOT / "logs"
 PRETRAINED = "mae-6x2-mask75-20ep"
-CLASSIFIER = "classifier-3-6ep"
+CLASSIFIER = "classifier-3-5ep"
 
 
 def read(run, name):
