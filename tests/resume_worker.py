@@ -10,8 +10,10 @@ import pathlib
 import signal
 import sys
 
-import conftest
-import notebooks
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import notebooks  # noqa: E402
 
 folder, stop = pathlib.Path(sys.argv[1]), sys.argv[2]
 space = notebooks.definitions("mae-pretraining.ipynb")
@@ -48,7 +50,7 @@ model.compile(
 finished = space["resume"](model, folder, 8)
 print(f"finished={finished}")
 
-log = keras.callbacks.CSVLogger(str(folder / "history.csv"), append=True)
+log = space["HistoryFile"](folder / "history.csv")
 callbacks = [log, space["Checkpoint"](folder / "checkpoint.weights.h5")]
 if stop == "batch":
     callbacks.insert(0, KillInBatch())
@@ -66,7 +68,7 @@ if stop == "writing":
     model.save_weights = save_half
 
 names = {
-    "x_train": space["load_cifar10"](conftest.ROOT / "data")[0][:1024],
+    "x_train": space["load_cifar10"](ROOT / "data")[0][:1024],
     "x_valid": None,
     "BATCH_SIZE": 128,
     "SEED": 0,
