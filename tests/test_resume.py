@@ -50,7 +50,7 @@ def test_killed_run_ends_as_if_it_had_not_been(uninterrupted, tmp_path, stop):
     assert status == 0 and "finished=1" in output
 
     assert losses(tmp_path) == losses(reference)
-    assert [row[0] for row in losses(tmp_path)] == ["epoch", "0", "1", "2"]
+    assert [row[0] for row in losses(tmp_path)] == ["epoch", "1", "2", "3"]
     with np.load(tmp_path / "final.npz") as ours, np.load(reference / "final.npz") as theirs:
         assert ours.files == theirs.files and len(ours.files) > 40
         assert all(np.array_equal(ours[array], theirs[array]) for array in ours.files)
