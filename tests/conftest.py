@@ -72,4 +72,4 @@ def interpreter(name):
             f"{variable} is not set: it names a Python that has "
             + {"jax": "JAX", "colab": "the versions that Colab has"}[name]
         )
-    return os.environ[variable], {"jax": "jax", "colab": "tensorflow"}[name]
+    return str(ROOT / os.environ[variable]), {"jax": "jax", "colab": "tensorflow"}[name]
