@@ -33,7 +33,7 @@ def quickstart():
 
 def results():
     """Test accuracies: published, quickstart, the released encoder and the supervised baseline."""
-    rows = [["", "epochs", "linear probe, %", "the same, untrained, %", "time, hardware"]]
+    rows = [["", "epochs", "linear probe, %", "the same, untrained, %", "training time, hardware"]]
     rows.append(
         ["predecessor's best (9 & 3 layers), as published", 100, PUBLISHED, "not published", "not published"]
     )

@@ -55,3 +55,12 @@ def test_links_lead_somewhere(document):
 def test_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
+
+
+def test_the_five_lines_run(monkeypatch):
+    """What the README shows for using the weights works as it stands."""
+    monkeypatch.chdir(ROOT)
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    space = {}
+    exec(code, space)
+    assert space["tokens"].shape == (8, 64, 128) and space["features"].shape == (8, 128)
