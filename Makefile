@@ -18,7 +18,7 @@ quickstart: data  ## pre-train for a few epochs on all of CIFAR-10 and probe the
 pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pretrain EPOCHS=100 RUN=long
 	$(BIN)/python scripts/run.py mae-pretraining.ipynb $(PARAMETERS)
 
-probe: data  ## run linear-probe.ipynb: make probe ENCODERS=runs/long
+probe: data  ## run linear-probe.ipynb: make probe RUN=probe-long ENCODERS=runs/long
 	$(BIN)/python scripts/run.py linear-probe.ipynb $(PARAMETERS)
 
 classify: data  ## run regular-classification.ipynb: make classify EPOCHS=100
