@@ -9,10 +9,11 @@ import json
 from notebooks import ROOT
 from run import run_or_exit
 
-COMMON = {"EPOCHS": 4, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
+COMMON = {"EPOCHS": 10, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
 TRIES = {
-    "recipe-lr-1.5e-3": {"LEARNING_RATE": 1.5e-3},
     "recipe-lr-3e-3": {"LEARNING_RATE": 3e-3},
+    "recipe-lr-6e-3": {"LEARNING_RATE": 6e-3},
+    "recipe-lr-4.5e-3": {"LEARNING_RATE": 4.5e-3},
 }
 COLUMNS = ("learning_rate", "crop_area", "weight_decay", "mask_ratio", "encoder_layers", "epochs", "seed")
 
