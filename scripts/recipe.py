@@ -11,9 +11,12 @@ from run import run_or_exit
 
 COMMON = {"EPOCHS": 10, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
 TRIES = {
-    "recipe-lr-3e-3": {"LEARNING_RATE": 3e-3},
-    "recipe-lr-6e-3": {"LEARNING_RATE": 6e-3},
+    "recipe-lr-3e-3": {"LEARNING_RATE": 3e-3},  # the best of these, so the tries below use it
     "recipe-lr-4.5e-3": {"LEARNING_RATE": 4.5e-3},
+    "recipe-lr-6e-3": {"LEARNING_RATE": 6e-3},
+    "recipe-crop-0.3": {"LEARNING_RATE": 3e-3, "CROP_AREA": 0.3},
+    "recipe-crop-0.8": {"LEARNING_RATE": 3e-3, "CROP_AREA": 0.8},
+    "recipe-decay-0.15": {"LEARNING_RATE": 3e-3, "WEIGHT_DECAY": 0.15},
 }
 COLUMNS = ("learning_rate", "crop_area", "weight_decay", "mask_ratio", "encoder_layers", "epochs", "seed")
 
