@@ -7,7 +7,7 @@ PARAMETERS = $(filter-out PYTHON=% REPOSITORY=% KERAS_BACKEND=% TF_CPP_MIN_LOG_L
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart pretrain probe classify recipe lab release results address data test test-colab parity clean
+.PHONY: help quickstart pretrain probe classify recipe repeat lab release results verify address data test test-colab test-torch parity clean
 
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ classify: data  ## run regular-classification.ipynb: make classify EPOCHS=100
 recipe: data  ## repeat the search for the recipe on held-out training images, into logs/recipe.csv
 	$(BIN)/python scripts/recipe.py
 
+repeat: data  ## repeat a run from logs/ with the settings it had: make repeat OF=mae-6x2-mask75-100ep
+	$(BIN)/python scripts/repeat.py $(OF)
+
 lab: .venv/ready  ## open Jupyter
 	$(BIN)/jupyter lab
 
@@ -36,6 +39,9 @@ release: .venv/ready  ## copy a finished run to weights/ and logs/: make release
 
 results: .venv/ready  ## rebuild the README's tables from logs/
 	$(BIN)/python scripts/results.py
+
+verify: data  ## measure every released model again and compare with its card and the logs
+	$(BIN)/python scripts/verify.py
 
 address:  ## write REPOSITORY (above) into the README and the notebooks
 	$(PYTHON) scripts/address.py $(REPOSITORY)
@@ -50,11 +56,15 @@ test: .venv/ready-dev .venv-jax/ready data  ## all tests that need no GPU
 test-colab: .venv/ready-dev .venv-colab/ready data  ## the three notebooks and the exported files with Colab's versions
 	COLAB_PYTHON=.venv-colab/bin/python $(BIN)/python -m pytest -q tests -k colab
 
-parity: .venv-parity/ready  ## compare with Hugging Face's ViTMAE, computed now instead of stored
-	.venv-parity/bin/python scripts/parity.py --live
+test-torch: .venv/ready-dev .venv-torch/ready data  ## the exported files on PyTorch
+	TORCH_PYTHON=.venv-torch/bin/python $(BIN)/python -m pytest -q tests -k torch
+
+parity: .venv-torch/ready  ## compare with Hugging Face's ViTMAE, computed now instead of stored
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers
+	.venv-torch/bin/python scripts/parity.py --live
 
 clean:  ## remove environments and caches; runs/ and data/ stay
-	rm -rf .venv .venv-jax .venv-colab .venv-parity .pytest_cache .ruff_cache
+	rm -rf .venv .venv-jax .venv-colab .venv-torch .pytest_cache .ruff_cache
 
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: name one with PYTHON=...")'
@@ -79,7 +89,8 @@ clean:  ## remove environments and caches; runs/ and data/ stay
 	.venv-colab/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c tests/colab.txt
 	@touch $@
 
-.venv-parity/ready:
-	$(PYTHON) -m venv .venv-parity
-	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 transformers
+.venv-torch/ready:
+	@echo "setting up .venv-torch (PyTorch, without TensorFlow) ..."
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 keras
 	@touch $@

@@ -1,14 +1,17 @@
 """Copy a finished run's weights to weights/<name>/ and its logs to logs/<name>/: python scripts/release.py RUN [NAME]
 
-If the run used a notebook as it stands here, without other parameters, the executed notebook takes its place.
+A probe run gives each released encoder that it measured its part of the results. If the run used a notebook as it stands
+here, without other parameters, the executed notebook takes its place.
 """
 
+import json
+import pathlib
 import shutil
 import sys
 
 from notebooks import ROOT, code_cells
 
-WEIGHTS = ("encoder.keras", "decoder.keras", "classifier.keras", "card.json")
+WEIGHTS = ("encoder.keras", "decoder.keras", "classifier.keras")
 LOGS = (
     "settings.json",
     "history.csv",
@@ -18,6 +21,11 @@ LOGS = (
     "tensorboard",
     "figures",
 )
+
+
+def read(path):
+    """The contents of a JSON file."""
+    return json.loads(path.read_text())
 
 
 def copy(names, source, target):
@@ -32,20 +40,56 @@ def copy(names, source, target):
         print(f"{target.relative_to(ROOT)}/: {', '.join(sorted(path.name for path in target.iterdir()))}")
 
 
+def share_probe(record, root=ROOT):
+    """From a probe run's results.json, as a dict, write logs/<encoder>/probe.json for each encoder that lies in weights/.
+
+    Exits with a sentence, and nothing written, if one of them is not the file that was measured.
+    """
+    common = {key: value for key, value in record.items() if key != "encoders"}
+    measured = {
+        pathlib.PurePath(folder).name: result
+        for folder, result in record["encoders"].items()
+        if pathlib.PurePath(folder).parts[0] == "weights"
+    }
+    for name, result in measured.items():
+        if read(root / "logs" / name / "card.json")["sha256"]["encoder.keras"] != result["sha256"]:
+            sys.exit(f"the probe measured another encoder than the one in weights/{name}: run it again.")
+    for name, result in measured.items():
+        (root / "logs" / name / "probe.json").write_text(json.dumps(result | common, indent=1) + "\n")
+        write_card(name, root)
+
+
+def write_card(name, root=ROOT):
+    """weights/<name>/card.json: the run's own card, and what was measured with these weights."""
+    logs = root / "logs" / name
+    card = read(logs / "card.json")
+    if "classifier.keras" in card["sha256"]:
+        card["results"] = read(logs / "results.json")
+    elif (logs / "probe.json").exists():
+        probe = read(logs / "probe.json")
+        if probe["sha256"] == card["sha256"]["encoder.keras"]:  # not that of an earlier release
+            card["results"] = probe["test"]
+    (root / "weights" / name / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+
+
 def main(run="", name=""):
     """Copy what there is; `quickstart` only shows that everything works, so its weights are not released."""
-    source = ROOT / "runs" / run
+    source, name = ROOT / "runs" / run, name or run
     if not run or not (source / "results.json").exists():
         sys.exit(f"runs/{run} holds no finished run: name one with `make release RUN=...`.")
-    target = ROOT / "logs" / (name or run)
+    target = ROOT / "logs" / name
     ours, theirs = (folder / "settings.json" for folder in (source, target))
     if theirs.exists() and ours.read_text() != theirs.read_text():
         sys.exit(
             f"logs/{target.name} holds a run with other settings: choose another AS, or delete it first."
         )
-    if run != "quickstart" and (source / "card.json").exists():
-        copy(WEIGHTS, source, ROOT / "weights" / (name or run))
+    results = read(source / "results.json")
+    if "encoders" in results:
+        share_probe(results)
     copy(LOGS, source, target)
+    if run != "quickstart" and (source / "card.json").exists():
+        copy(WEIGHTS, source, ROOT / "weights" / name)
+        write_card(name)
     for executed in source.glob("*.ipynb"):
         if (ROOT / executed.name).exists() and code_cells(executed) == code_cells(executed.name):
             shutil.copy2(executed, ROOT)

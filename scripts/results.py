@@ -1,4 +1,4 @@
-"""Rebuild the README's tables from logs/: python scripts/results.py
+"""Rebuild the README's tables and its figure from logs/: python scripts/results.py
 
 Every number in the README's results stands between markers that this script fills; tests/test_readme.py compares.
 """
@@ -8,16 +8,28 @@ import json
 import re
 
 from notebooks import ROOT
-from quickstart import PUBLISHED, summary
+from quickstart import summary
 
 LOGS = ROOT / "logs"
-PRETRAINED = "mae-6x2-mask75-20ep"
-CLASSIFIER = "classifier-3-5ep"
+PUBLISHED = {  # the predecessor's linear probes after 100 epochs, one run each, test set, in %
+    "mae-3x1-mask60-100ep": 44.25,
+    "mae-3x1-mask75-100ep": 46.84,
+    "mae-6x2-mask75-100ep": 48.16,
+    "mae-9x3-mask75-100ep": 49.33,
+}
+SHORT = "mae-6x2-mask75-20ep"
+CLASSIFIER, CLASSIFIER_PUBLISHED = "classifier-3-5ep", "about 76 % after 100 epochs"
+FIGURE = LOGS / "figures" / "results.png"
 
 
 def read(run, name):
     """logs/<run>/<name>.json as a dict."""
     return json.loads((LOGS / run / f"{name}.json").read_text())
+
+
+def released(runs=PUBLISHED):
+    """Those of the runs that have been released and probed."""
+    return [run for run in runs if (LOGS / run / "probe.json").exists()]
 
 
 def table(rows):
@@ -26,37 +38,58 @@ def table(rows):
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
+def duration(seconds):
+    """Hours and minutes, as 1:05 h."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02} h"
+
+
 def quickstart():
     """The last line that `make quickstart` printed."""
     return "```\n" + summary(LOGS / "quickstart") + "\n```"
 
 
 def results():
-    """Test accuracies: published, quickstart, the released encoder and the supervised baseline."""
-    rows = [["", "epochs", "linear probe, %", "the same, untrained, %", "training time, hardware"]]
-    rows.append(
-        ["predecessor's best (9 & 3 layers), as published", 100, PUBLISHED, "not published", "not published"]
-    )
-    for run, what in (
-        ("quickstart", "`make quickstart` (6 & 2)"),
-        (PRETRAINED, f"[`{PRETRAINED}`](weights/{PRETRAINED}) (6 & 2)"),
-    ):
-        card, score = read(run, "card"), read(run, "results")
-        hardware = f"{card['seconds'] / 60:.0f} min, {card['hardware']}"
-        rows.append(
-            [what, card["epochs"], f"**{score['linear_probe']:.2f}**", f"{score['untrained']:.2f}", hardware]
-        )
-    return table(rows)
-
-
-def probe():
-    """The probe notebook's table for the released encoder."""
-    tests = read("probe", "results")["encoders"][f"weights/{PRETRAINED}"]["test"]
-    rows = [["test accuracy, %", "untrained", "pre-trained"]]
-    rows += [
-        [name, *(f"{row[state]['accuracy']:.2f}" for state in ("untrained", "trained"))]
-        for name, row in tests.items()
+    """The published table with ours beside it; in brackets the untrained encoder of the same depth."""
+    rows = [
+        [
+            "layers, encoder & decoder",
+            "epochs",
+            "mask",
+            "published",
+            "**linear probe**, final tokens (untrained)",
+            "all blocks (untrained)",
+            "neighbours (untrained)",
+            "encoder parameters",
+            "training",
+            "files",
+        ]
     ]
+    for run in [*PUBLISHED, SHORT]:
+        published = PUBLISHED.get(run, "")
+        if not released([run]):
+            layers, mask, epochs = re.fullmatch(r"mae-(\dx\d)-mask(\d+)-(\d+)ep", run).groups()
+            rows.append([layers.replace("x", " & "), epochs, f"0.{mask}", published, *["not run yet"] * 6])
+            continue
+        card, tests = read(run, "card"), read(run, "probe")["test"]
+        settings = card["settings"]
+        numbers = [
+            f"{states['trained']['accuracy']:.2f} ({states['untrained']['accuracy']:.2f})"
+            for states in (tests[name] for name in ("probe, final tokens", "probe, all blocks", "neighbours"))
+        ]
+        rows.append(
+            [
+                f"{settings['encoder_layers']} & {settings['decoder_layers']}",
+                settings["epochs"],
+                f"{settings['mask_ratio']:.2f}",
+                published,
+                re.sub(r"^[\d.]+", r"**\g<0>**", numbers[0]),
+                *numbers[1:],
+                f"{card['parameters']['encoder']:,}",
+                f"{duration(card['seconds'])}, {card['hardware']}",
+                f"[weights](weights/{run}), [logs](logs/{run})",
+            ]
+        )
     return table(rows)
 
 
@@ -64,8 +97,9 @@ def baseline():
     """One sentence on the supervised run."""
     card, score = read(CLASSIFIER, "card"), read(CLASSIFIER, "results")
     return (
-        f"With labels from scratch, {card['layers']} layers, {card['epochs']} epochs: {score['accuracy']:.2f} % "
-        f"({card['seconds'] / 60:.0f} min, {card['hardware']}, one run)."
+        f"With labels from scratch, {card['layers']} layers, {card['epochs']} epochs: **{score['accuracy']:.2f} %** "
+        f"(published: {CLASSIFIER_PUBLISHED}; {duration(card['seconds'])}, {card['hardware']}; one run, seed {card['settings']['seed']}; "
+        f"[weights](weights/{CLASSIFIER}), [logs](logs/{CLASSIFIER}))."
     )
 
 
@@ -73,31 +107,82 @@ def recipe():
     """The tries on held-out images."""
     with open(LOGS / "recipe.csv") as file:
         tries = list(csv.DictReader(file))
-    rows = [
-        ["learning rate", "smallest crop", "epochs", "validation loss", "validation probe, %", "untrained, %"]
-    ]
-    rows += [
+    shown = {
+        "learning rate": "learning_rate",
+        "smallest crop": "crop_area",
+        "weight decay": "weight_decay",
+        "epochs": "epochs",
+        "validation loss": "validation_loss",
+        "validation probe, %": "validation_probe",
+        "untrained, %": "untrained",
+    }
+    return table(
         [
-            t["learning_rate"],
-            t["crop_area"],
-            t["epochs"],
-            t["validation_loss"],
-            t["validation_probe"],
-            t["untrained"],
+            list(shown),
+            *([t[column] for column in shown.values()] for t in tries),
         ]
-        for t in sorted(tries, key=lambda t: -float(t["validation_probe"]))
-    ]
-    return table(rows)
+    )
+
+
+def figure_data():
+    """What the figure shows: for each released row {accuracy, floor, published} in %, and its loss by epoch."""
+    data = {}
+    for run in released([*PUBLISHED, SHORT]):
+        final = read(run, "probe")["test"]["probe, final tokens"]
+        with open(LOGS / run / "history.csv") as file:
+            loss = [round(float(row["loss"]), 4) for row in csv.DictReader(file)]
+        data[run] = {
+            "accuracy": final["trained"]["accuracy"],
+            "floor": final["untrained"]["accuracy"],
+            "published": PUBLISHED.get(run),
+            "loss": loss,
+        }
+    return data
+
+
+def draw_figure():
+    """Write logs/figures/results.png; the numbers it shows stand in the file too, so that a test can compare them."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    data = figure_data()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2), width_ratios=(3, 2), layout="constrained")
+    for place, (run, row) in enumerate(data.items()):
+        bars = left.barh(place, row["accuracy"], color=f"C{place}", height=0.6)
+        left.barh(place, row["floor"], color="silver", height=0.6, label="" if place else "untrained encoder")
+        left.bar_label(bars, fmt="%.1f", padding=4)
+        if row["published"]:
+            left.plot(
+                [row["published"]] * 2,
+                [place - 0.4, place + 0.4],
+                "k",
+                label="" if place else "published before",
+            )
+        right.plot(range(1, len(row["loss"]) + 1), row["loss"], color=f"C{place}", label=run)
+    left.set(
+        yticks=range(len(data)),
+        yticklabels=data,
+        xlim=(0, 100),
+        xlabel="linear probe, % of test images right",
+    )
+    left.invert_yaxis()
+    left.legend(loc="lower right")
+    right.set(xlabel="epoch", ylabel="error on hidden patches")
+    right.legend(fontsize="small")
+    FIGURE.parent.mkdir(exist_ok=True)
+    figure.savefig(FIGURE, dpi=110, metadata={"Description": json.dumps(data)})
 
 
 def filled(text):
     """The README's text with all marked parts rebuilt."""
-    for part in (quickstart, results, probe, baseline, recipe):
+    for part in (quickstart, results, baseline, recipe):
         name = part.__name__
         try:
             content = part()
-        except FileNotFoundError:  # not measured yet
-            content = "*not measured yet*"
+        except FileNotFoundError:
+            content = "*not run yet*"
         pattern = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
         block = f"<!-- {name} -->\n{content}\n<!-- /{name} -->"
         text, found = pattern.subn(lambda match, block=block: block, text)
@@ -106,9 +191,10 @@ def filled(text):
 
 
 def main():
-    """Write the README."""
+    """Write the README and the figure."""
     readme = ROOT / "README.md"
     readme.write_text(filled(readme.read_text()))
+    draw_figure()
 
 
 if __name__ == "__main__":

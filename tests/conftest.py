@@ -63,13 +63,13 @@ def one_sentence():
 
 
 def interpreter(name):
-    """(python, backend) to run something outside this process: "tensorflow" is this one, "jax" and "colab" are given by the environment."""
+    """(python, backend) to run something outside this process: "tensorflow" is this one, the environment names the others."""
     if name == "tensorflow":
         return sys.executable, "tensorflow"
     variable = f"{name.upper()}_PYTHON"
     if not os.environ.get(variable):
         pytest.skip(
             f"{variable} is not set: it names a Python that has "
-            + {"jax": "JAX", "colab": "the versions that Colab has"}[name]
+            + {"jax": "JAX", "torch": "PyTorch", "colab": "the versions that Colab has"}[name]
         )
-    return str(ROOT / os.environ[variable]), {"jax": "jax", "colab": "tensorflow"}[name]
+    return str(ROOT / os.environ[variable]), {"colab": "tensorflow"}.get(name, name)

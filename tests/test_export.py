@@ -46,7 +46,7 @@ def exported(mae, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["tensorflow", "jax", "colab"])
+@pytest.mark.parametrize("name", ["tensorflow", "jax", "torch", "colab"])
 def test_opens_without_this_repository(exported, name):
     python, backend = interpreter(name)
     done = subprocess.run(

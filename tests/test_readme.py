@@ -4,16 +4,39 @@ import json
 import re
 
 import address
+import matplotlib.pyplot as plt
+import papermill
 import pytest
+import repeat
 import results
 from notebooks import ROOT
+from PIL import Image
 
 README = (ROOT / "README.md").read_text()
 
 
 def test_tables_are_those_of_the_logs():
     assert results.filled(README) == README, "the README's tables differ from logs/: run `make results`"
-    assert "not measured yet" not in README
+
+
+def test_figure_is_that_of_the_logs(tmp_path, monkeypatch):
+    """The numbers that the figure shows stand in the file, too."""
+    assert json.loads(Image.open(results.FIGURE).text["Description"]) == results.figure_data()
+    monkeypatch.setattr(results, "FIGURE", tmp_path / "figures" / "results.png")
+    monkeypatch.setattr(
+        results, "figure_data", lambda: {"a": {"accuracy": 1, "floor": 2, "published": 3, "loss": [4]}}
+    )
+    results.draw_figure()
+    assert plt.imread(results.FIGURE).ndim == 3
+    assert json.loads(Image.open(results.FIGURE).text["Description"])["a"]["loss"] == [4]
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in ROOT.glob("logs/*/settings.json")))
+def test_logged_runs_can_be_repeated(name):
+    """Their settings are parameters of one of the notebooks."""
+    notebook, parameters = repeat.plan(name)
+    assert set(parameters) == set(papermill.inspect_notebook(str(ROOT / notebook)))
+    assert parameters["RUN"] == f"{name}-again"
 
 
 def test_tables_follow_the_logs(monkeypatch):
@@ -22,7 +45,7 @@ def test_tables_follow_the_logs(monkeypatch):
     monkeypatch.setattr(
         results,
         "read",
-        lambda run, name: read(run, name) | ({"linear_probe": 12.34} if name == "results" else {}),
+        lambda run, name: read(run, name) | ({"accuracy": 12.34} if name == "results" else {}),
     )
     assert "12.34" in results.filled(README)
 

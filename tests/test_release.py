@@ -1,0 +1,109 @@
+"""Releases: numbers reach the cards, and `make verify` notices files and numbers that are not what they should be."""
+
+import hashlib
+import json
+import shutil
+
+import keras
+import pytest
+import release
+import verify
+from conftest import ROOT
+
+ENCODERS = sorted(path.parent for path in ROOT.glob("weights/*/encoder.keras"))
+TESTS = {"probe, final tokens", "probe, all blocks", "neighbours"}
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of one released encoder, with its logs, in a repository of its own; returns its folder."""
+    name = ENCODERS[0].name
+    for part in ("weights", "logs"):
+        shutil.copytree(ROOT / part / name, tmp_path / part / name)
+    return tmp_path / "weights" / name
+
+
+def record(folder, accuracy, digest=None):
+    """What a probe run would have written about the encoder in `folder`."""
+    card = json.loads((folder / "card.json").read_text())
+    states = {state: {"accuracy": accuracy} for state in ("untrained", "trained")}
+    result = {"sha256": digest or card["sha256"]["encoder.keras"], "test": {test: states for test in TESTS}}
+    return {"seed": 7, "encoders": {f"weights/{folder.name}": result, "runs/elsewhere": result}}
+
+
+def test_probe_results_reach_the_card_and_the_logs(copy):
+    root = copy.parent.parent
+    release.share_probe(record(copy, 12.34), root)
+    card = json.loads((copy / "card.json").read_text())
+    assert verify.stated(card) == verify.logged(copy, root) == dict.fromkeys(TESTS, 12.34)
+    assert json.loads((root / "logs" / copy.name / "probe.json").read_text())["seed"] == 7
+    release.write_card(copy.name, root)  # a second release of the same weights keeps them
+    assert json.loads((copy / "card.json").read_text()) == card
+
+
+def test_probe_of_another_encoder_is_refused(copy, one_sentence):
+    root, before = copy.parent.parent, (copy / "card.json").read_text()
+    with pytest.raises(SystemExit) as stop:
+        release.share_probe(record(copy, 12.34, digest="0" * 64), root)
+    one_sentence(str(stop.value))
+    assert (copy / "card.json").read_text() == before
+
+
+def test_new_weights_lose_the_old_results(copy):
+    root = copy.parent.parent
+    release.share_probe(record(copy, 12.34), root)
+    log = root / "logs" / copy.name / "card.json"
+    log.write_text(log.read_text().replace(json.loads(log.read_text())["sha256"]["encoder.keras"], "0" * 64))
+    release.write_card(copy.name, root)
+    assert "results" not in json.loads((copy / "card.json").read_text())
+
+
+def test_damaged_files_are_named(copy, one_sentence):
+    assert verify.damaged(copy) == ""
+    weights = bytearray((copy / "encoder.keras").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (copy / "encoder.keras").write_bytes(weights)
+    assert "encoder.keras" in verify.damaged(copy) and "SHA-256" in verify.damaged(copy)
+    (copy / "encoder.keras").unlink()
+    assert "missing" in verify.damaged(copy)
+    one_sentence(verify.damaged(copy))
+
+
+@pytest.mark.parametrize(
+    "measured, card, logs, well",
+    [
+        ({"a": 60.3}, {"a": 60.0}, {"a": 60.0}, True),
+        ({"a": 60.6}, {"a": 60.0}, {"a": 60.0}, False),
+        ({"a": 59.4}, {"a": 60.0}, {"a": 60.0}, False),
+        ({"a": 60.0}, {"a": 60.0}, {"a": 60.1}, False),
+        ({"a": 60.0}, {"a": 60.0, "b": 1.0}, {"a": 60.0, "b": 1.0}, False),
+        ({"a": 60.0, "b": 1.0}, {"a": 60.0}, {"a": 60.0}, False),
+    ],
+)
+def test_only_matching_numbers_pass(measured, card, logs, well):
+    lines, passed = verify.compare("name", measured, card, logs)
+    assert passed is well and len(lines) >= len(measured)
+
+
+def test_measuring_tells_a_trained_encoder_from_a_random_one(copy, cifar10):
+    """On few images, the released weights do better in all three tests than other weights in the same file."""
+    arrays = [array[:count] for array, count in zip(cifar10, (3000, 3000, 1000, 1000))]
+    trained = verify.measure_encoder(copy, arrays)
+    assert set(trained) == TESTS
+    card = json.loads((copy / "card.json").read_text())
+    keras.utils.set_random_seed(0)
+    twin = keras.models.clone_model(keras.saving.load_model(copy / "encoder.keras"))
+    twin.save(copy / "encoder.keras")
+    card["sha256"]["encoder.keras"] = hashlib.sha256((copy / "encoder.keras").read_bytes()).hexdigest()
+    (copy / "card.json").write_text(json.dumps(card))
+    untrained = verify.measure_encoder(copy, arrays)
+    assert all(trained[test] > untrained[test] + 4 for test in TESTS), (trained, untrained)
+
+
+@pytest.mark.parametrize("folder", ENCODERS, ids=lambda folder: folder.name)
+def test_cards_repeat_the_logs(folder):
+    """The card is the run's own, plus what the logs say was measured."""
+    card = json.loads((folder / "card.json").read_text())
+    logs = ROOT / "logs" / folder.name
+    assert card.pop("results") == json.loads((logs / "probe.json").read_text())["test"]
+    assert card == json.loads((logs / "card.json").read_text())
