@@ -11,6 +11,7 @@ from notebooks import ROOT
 
 NOTEBOOKS = ("mae-pretraining.ipynb", "linear-probe.ipynb", "regular-classification.ipynb")
 MARKED = re.compile(r"<!-- address -->.*?<!-- /address -->", re.DOTALL)
+DOWNLOAD = re.compile(r"<!-- download -->.*?<!-- /download -->", re.DOTALL)
 VARIABLE = re.compile(r'^repository = "[^"]*"', re.MULTILINE)
 
 
@@ -29,9 +30,32 @@ def stamp(text, address, notebooks):
     return VARIABLE.sub(lambda match: f'repository = "{address}"', text)
 
 
+def download(text, address):
+    """Markdown that fetches, by web address and SHA-256, the encoder that `text` loads from a copy of the repository."""
+    if not address:
+        return ""
+    path = re.search(r"weights/[\w-]+/encoder\.keras", text)[0]
+    digest = json.loads((ROOT / path).with_name("card.json").read_text())["sha256"]["encoder.keras"]
+    return f"""
+Without a copy of the repository, let Keras fetch the file, check its SHA-256 and keep it:
+
+```python
+import keras
+path = keras.utils.get_file(
+    "{path.split("/")[1]}.keras",
+    "{address.rstrip("/")}/raw/main/{path}",
+    file_hash="{digest}",
+)
+encoder = keras.saving.load_model(path)
+```
+"""
+
+
 def stamped(address):
     """What the README and the notebooks should be: file name -> content."""
-    files = {"README.md": stamp((ROOT / "README.md").read_text(), address, NOTEBOOKS)}
+    readme = stamp((ROOT / "README.md").read_text(), address, NOTEBOOKS)
+    part = f"<!-- download -->{download(readme, address)}<!-- /download -->"
+    files = {"README.md": DOWNLOAD.sub(lambda match: part, readme)}
     for name in NOTEBOOKS:
         notebook = json.loads((ROOT / name).read_text())
         for cell in notebook["cells"]:

@@ -1,14 +1,24 @@
 """The README says what the logs say, links to what exists, and names commands that there are."""
 
+import functools
+import http.server
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+import threading
 
 import address
+import keras
 import matplotlib.pyplot as plt
+import numpy as np
 import papermill
 import pytest
 import repeat
 import results
+from conftest import interpreter
 from notebooks import ROOT
 from PIL import Image
 
@@ -80,10 +90,46 @@ def test_commands_exist():
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
 
 
-def test_the_five_lines_run(monkeypatch):
-    """What the README shows for using the weights works as it stands."""
-    monkeypatch.chdir(ROOT)
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
-    space = {}
-    exec(code, space)
-    assert space["tokens"].shape == (8, 64, 128) and space["features"].shape == (8, 128)
+FIVE_LINES = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "jax", "torch", "colab"])
+def test_the_five_lines_run(name, tmp_path):
+    """What the README shows for using the weights works as it stands, with the same result everywhere."""
+    python, backend = interpreter(name)
+    seeded = FIVE_LINES.replace(
+        "images =", "np.random.seed(0); images ="
+    )  # importing JAX draws random numbers
+    code = f"{seeded}np.save({str(tmp_path / 'f.npy')!r}, features)"
+    subprocess.run([python, "-c", code], cwd=ROOT, env=os.environ | {"KERAS_BACKEND": backend}, check=True)
+    np.random.seed(0)
+    images = np.random.randint(0, 256, (8, 32, 32, 3))
+    encoder = keras.saving.load_model(ROOT / re.search(r'"(.*encoder\.keras)"', FIVE_LINES)[1])
+    np.testing.assert_allclose(np.load(tmp_path / "f.npy"), encoder.predict(images).mean(axis=1), atol=1e-4)
+
+
+def test_weights_can_be_fetched_without_the_repository(tmp_path):
+    """With an address, the README's download works, and refuses a file that is not the one it names."""
+    (tmp_path / "raw").mkdir()
+    shutil.copytree(ROOT / "weights", tmp_path / "raw" / "main" / "weights")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        readme = address.stamped(f"http://127.0.0.1:{server.server_port}")["README.md"]
+        code = re.search(r"<!-- download -->.*```python\n(.*?)```.*<!-- /download -->", readme, re.DOTALL)[1]
+
+        def fetch():
+            return subprocess.run(
+                [sys.executable, "-c", code + "print(encoder.output_shape)"],
+                env=os.environ | {"KERAS_HOME": str(tmp_path / "keras")},
+                capture_output=True,
+                text=True,
+            )
+
+        done = fetch()
+        assert done.returncode == 0 and "(None, 64, 128)" in done.stdout, done.stderr
+        shutil.rmtree(tmp_path / "keras")
+        for path in tmp_path.glob("raw/main/weights/*/encoder.keras"):
+            path.write_bytes(path.read_bytes()[:-1])
+        assert "hash" in fetch().stderr
+        server.shutdown()
