@@ -1,6 +1,6 @@
-"""Rebuild the README's tables and its figure from logs/: python scripts/results.py
+"""Rebuild the tables of README.md and weights/README.md and the figure from logs/: python scripts/results.py
 
-Every number in the README's results stands between markers that this script fills; tests/test_readme.py compares.
+Every number in the results stands between markers that this script fills; tests/test_readme.py compares.
 """
 
 import csv
@@ -124,6 +124,33 @@ def recipe():
     )
 
 
+def weights():
+    """What there is to download."""
+    rows = [["folder", "what", "linear probe, final tokens (untrained)", "all blocks (untrained)", "MB"]]
+    for run in released([*PUBLISHED, SHORT]):
+        settings, tests = read(run, "card")["settings"], read(run, "probe")["test"]
+        rows.append(
+            [
+                f"[`{run}`]({run})",
+                f"masked autoencoder, {settings['encoder_layers']} & {settings['decoder_layers']} layers, {settings['epochs']} epochs",
+                *(
+                    f"{tests[name]['trained']['accuracy']:.2f} ({tests[name]['untrained']['accuracy']:.2f})"
+                    for name in ("probe, final tokens", "probe, all blocks")
+                ),
+                megabytes(run),
+            ]
+        )
+    layers, score = read(CLASSIFIER, "card")["layers"], read(CLASSIFIER, "results")["accuracy"]
+    what = f"supervised classifier, {layers} layers: {score:.2f} % of test images right"
+    rows.append([f"[`{CLASSIFIER}`]({CLASSIFIER})", what, "", "", megabytes(CLASSIFIER)])
+    return table(rows)
+
+
+def megabytes(run):
+    """Size of the files in weights/<run>/, in millions of bytes."""
+    return f"{sum(path.stat().st_size for path in (ROOT / 'weights' / run).glob('*.keras')) / 1e6:.1f}"
+
+
 def figure_data():
     """What the figure shows: for each released row {accuracy, floor, published} in %, and its loss by epoch."""
     data = {}
@@ -175,9 +202,13 @@ def draw_figure():
     figure.savefig(FIGURE, dpi=110, metadata={"Description": json.dumps(data)})
 
 
-def filled(text):
-    """The README's text with all marked parts rebuilt."""
-    for part in (quickstart, results, baseline, recipe):
+DOCUMENTS = {"README.md": (quickstart, results, baseline, recipe), "weights/README.md": (weights,)}
+
+
+def filled(document):
+    """The text of a document (a key of DOCUMENTS) with all marked parts rebuilt."""
+    text = (ROOT / document).read_text()
+    for part in DOCUMENTS[document]:
         name = part.__name__
         try:
             content = part()
@@ -186,14 +217,14 @@ def filled(text):
         pattern = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
         block = f"<!-- {name} -->\n{content}\n<!-- /{name} -->"
         text, found = pattern.subn(lambda match, block=block: block, text)
-        assert found == 1, f"README.md lacks the markers <!-- {name} --> ... <!-- /{name} -->"
+        assert found == 1, f"{document} lacks the markers <!-- {name} --> ... <!-- /{name} -->"
     return text
 
 
 def main():
-    """Write the README and the figure."""
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text()))
+    """Write the documents and the figure."""
+    for document in DOCUMENTS:
+        (ROOT / document).write_text(filled(document))
     draw_figure()
 
 

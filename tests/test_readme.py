@@ -25,8 +25,11 @@ from PIL import Image
 README = (ROOT / "README.md").read_text()
 
 
-def test_tables_are_those_of_the_logs():
-    assert results.filled(README) == README, "the README's tables differ from logs/: run `make results`"
+@pytest.mark.parametrize("document", results.DOCUMENTS)
+def test_tables_are_those_of_the_logs(document):
+    assert results.filled(document) == (ROOT / document).read_text(), (
+        f"{document} differs from logs/: run `make results`"
+    )
 
 
 def test_figure_is_that_of_the_logs(tmp_path, monkeypatch):
@@ -57,7 +60,7 @@ def test_tables_follow_the_logs(monkeypatch):
         "read",
         lambda run, name: read(run, name) | ({"accuracy": 12.34} if name == "results" else {}),
     )
-    assert "12.34" in results.filled(README)
+    assert "12.34" in results.filled("README.md")
 
 
 def test_address_stands_everywhere_or_nowhere():
@@ -106,6 +109,14 @@ def test_the_five_lines_run(name, tmp_path):
     images = np.random.randint(0, 256, (8, 32, 32, 3))
     encoder = keras.saving.load_model(ROOT / re.search(r'"(.*encoder\.keras)"', FIVE_LINES)[1])
     np.testing.assert_allclose(np.load(tmp_path / "f.npy"), encoder.predict(images).mean(axis=1), atol=1e-4)
+
+
+def test_lines_of_the_weights_readme_run(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    space = {"images": np.zeros((2, 32, 32, 3))}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "weights" / "README.md").read_text(), re.DOTALL):
+        exec(code, space)
+    assert space["tokens"].shape == (2, 64, 128) and space["features"].shape == (2, 768)
 
 
 def test_weights_can_be_fetched_without_the_repository(tmp_path):
