@@ -6,6 +6,7 @@ have finished are not run again.
 
 import csv
 import json
+import sys
 
 from notebooks import ROOT
 from run import run_or_exit
@@ -35,6 +36,9 @@ def results(name, notebook, settings, outcome):
     if not (folder / "results.json").exists():
         run_or_exit(notebook, RUN=name, **COMMON, **settings)
     card, scores = (json.loads((folder / file).read_text()) for file in ("card.json", "results.json"))
+    wanted = {key.lower(): value for key, value in (COMMON | settings).items()}
+    if not wanted.items() <= card["settings"].items():
+        sys.exit(f"runs/{name} was made with other settings: delete it, or give the try another name.")
     chosen = ("learning_rate", "crop_area", "weight_decay", "mask_ratio", "encoder_layers", "epochs", "seed")
     judged = {"validation_loss": card["loss"]["val_loss"]} | outcome(scores)
     print(f"{name}: {judged}", flush=True)

@@ -1,7 +1,8 @@
 """Copy a finished run's weights to weights/<name>/ and its logs to logs/<name>/: python scripts/release.py RUN [NAME]
 
-A probe run gives each released encoder that it measured its part of the results. If the run used a notebook as it stands
-here, without other parameters, the executed notebook takes its place.
+A run of linear-probe.ipynb gives each encoder in weights/ that it measured its part of the results. So an encoder is released in
+three steps: release its run, probe weights/<name>, release the probe. If a run used a notebook's code as it stands here, without
+other parameters, the notebook here gets the run's outputs.
 """
 
 import json
@@ -33,7 +34,8 @@ def copy(names, source, target):
     for path in (source / name for name in names if (source / name).exists()):
         target.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
-            shutil.copytree(path, target / path.name, dirs_exist_ok=True)
+            shutil.rmtree(target / path.name, ignore_errors=True)  # nothing of an earlier release stays
+            shutil.copytree(path, target / path.name)
         else:
             shutil.copy2(path, target)
     if target.exists():
@@ -43,8 +45,13 @@ def copy(names, source, target):
 def share_probe(record, root=ROOT):
     """From a probe run's results.json, as a dict, write logs/<encoder>/probe.json for each encoder that lies in weights/.
 
-    Exits with a sentence, and nothing written, if one of them is not the file that was measured.
+    Exits with a sentence, and nothing written, if one of them is not the file that was measured, or not on all images.
     """
+    images = record["images"]
+    if (images["training"], images["test"]) != (50_000, 10_000):
+        sys.exit(
+            f"this probe used {images['training']} training and {images['test']} test images: run it on all."
+        )
     common = {key: value for key, value in record.items() if key != "encoders"}
     measured = {
         pathlib.PurePath(folder).name: result
@@ -72,6 +79,18 @@ def write_card(name, root=ROOT):
     (root / "weights" / name / "card.json").write_text(json.dumps(card, indent=1) + "\n")
 
 
+def give_outputs(executed, notebook):
+    """Put the outputs of an executed notebook into `notebook`, if their code is the same; returns whether it was."""
+    if not notebook.exists() or code_cells(executed) != code_cells(notebook):
+        return False
+    ours, theirs = read(notebook), read(executed)
+    cells = ([cell for cell in nb["cells"] if cell["cell_type"] == "code"] for nb in (ours, theirs))
+    for mine, run in zip(*cells):
+        mine["outputs"], mine["execution_count"] = run["outputs"], run["execution_count"]
+    notebook.write_text(json.dumps(ours, indent=1, ensure_ascii=False) + "\n")
+    return True
+
+
 def main(run="", name=""):
     """Copy what there is; `quickstart` only shows that everything works, so its weights are not released."""
     source, name = ROOT / "runs" / run, name or run
@@ -79,11 +98,13 @@ def main(run="", name=""):
         sys.exit(f"runs/{run} holds no finished run: name one with `make release RUN=...`.")
     target = ROOT / "logs" / name
     ours, theirs = (folder / "settings.json" for folder in (source, target))
-    if theirs.exists() and ours.read_text() != theirs.read_text():
+    if theirs.exists() and read(ours) | {"run": ""} != read(theirs) | {"run": ""}:
         sys.exit(
-            f"logs/{target.name} holds a run with other settings: choose another AS, or delete it first."
+            f"logs/{name} holds a run with other settings: choose another AS, or delete it and weights/{name}."
         )
     results = read(source / "results.json")
+    if results.get("measured_on", "test") != "test":
+        sys.exit(f"runs/{run} held out validation images to try settings: release a run without.")
     if "encoders" in results:
         share_probe(results)
     copy(LOGS, source, target)
@@ -91,8 +112,7 @@ def main(run="", name=""):
         copy(WEIGHTS, source, ROOT / "weights" / name)
         write_card(name)
     for executed in source.glob("*.ipynb"):
-        if (ROOT / executed.name).exists() and code_cells(executed) == code_cells(executed.name):
-            shutil.copy2(executed, ROOT)
+        if give_outputs(executed, ROOT / executed.name):
             print(f"{executed.name}: now with the outputs of this run")
 
 

@@ -28,8 +28,11 @@ def read(run, name):
 
 
 def released(runs=PUBLISHED):
-    """Those of the runs that have been released and probed."""
-    return [run for run in runs if (LOGS / run / "probe.json").exists()]
+    """Those of the runs that have been released, and probed since."""
+    probed = [run for run in runs if (LOGS / run / "probe.json").exists()]
+    return [
+        run for run in probed if read(run, "probe")["sha256"] == read(run, "card")["sha256"]["encoder.keras"]
+    ]
 
 
 def table(rows):
@@ -127,7 +130,7 @@ def recipe():
 def weights():
     """What there is to download."""
     rows = [["folder", "what", "linear probe, final tokens (untrained)", "all blocks (untrained)", "MB"]]
-    for run in released([*PUBLISHED, SHORT]):
+    for run in released(sorted(path.parent.name for path in LOGS.glob("*/probe.json"))):
         settings, tests = read(run, "card")["settings"], read(run, "probe")["test"]
         rows.append(
             [

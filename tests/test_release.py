@@ -11,6 +11,7 @@ import verify
 from conftest import ROOT
 
 ENCODERS = sorted(path.parent for path in ROOT.glob("weights/*/encoder.keras"))
+MODELS = sorted(path.parent for path in ROOT.glob("weights/*/card.json"))
 TESTS = {"probe, final tokens", "probe, all blocks", "neighbours"}
 
 
@@ -27,15 +28,21 @@ def record(folder, accuracy, digest=None):
     """What a probe run would have written about the encoder in `folder`."""
     card = json.loads((folder / "card.json").read_text())
     states = {state: {"accuracy": accuracy} for state in ("untrained", "trained")}
+    images = {"training": 50_000, "of these validation": 5_000, "test": 10_000}
     result = {"sha256": digest or card["sha256"]["encoder.keras"], "test": {test: states for test in TESTS}}
-    return {"seed": 7, "encoders": {f"weights/{folder.name}": result, "runs/elsewhere": result}}
+    return {
+        "seed": 7,
+        "images": images,
+        "encoders": {f"weights/{folder.name}": result, "runs/elsewhere": result},
+    }
 
 
 def test_probe_results_reach_the_card_and_the_logs(copy):
     root = copy.parent.parent
     release.share_probe(record(copy, 12.34), root)
     card = json.loads((copy / "card.json").read_text())
-    assert verify.stated(card) == verify.logged(copy, root) == dict.fromkeys(TESTS, 12.34)
+    assert verify.stated(card) == dict.fromkeys(TESTS, 12.34)
+    assert verify.logged(copy, root) == card["results"]
     assert json.loads((root / "logs" / copy.name / "probe.json").read_text())["seed"] == 7
     release.write_card(copy.name, root)  # a second release of the same weights keeps them
     assert json.loads((copy / "card.json").read_text()) == card
@@ -59,7 +66,15 @@ def test_new_weights_lose_the_old_results(copy):
 
 
 def test_damaged_files_are_named(copy, one_sentence):
-    assert verify.damaged(copy) == ""
+    root = copy.parent.parent
+    assert verify.damaged(copy, root) == ""
+    shutil.copy(copy / "card.json", root)
+    card = json.loads((copy / "card.json").read_text())
+    card["results"]["neighbours"]["untrained"]["accuracy"] += 0.01
+    (copy / "card.json").write_text(json.dumps(card))
+    assert "results in logs/" in verify.damaged(copy, root)
+    one_sentence(verify.damaged(copy, root))
+    shutil.copy(root / "card.json", copy)
     weights = bytearray((copy / "encoder.keras").read_bytes())
     weights[len(weights) // 2] ^= 1
     (copy / "encoder.keras").write_bytes(weights)
@@ -70,18 +85,17 @@ def test_damaged_files_are_named(copy, one_sentence):
 
 
 @pytest.mark.parametrize(
-    "measured, card, logs, well",
+    "measured, card, well",
     [
-        ({"a": 60.3}, {"a": 60.0}, {"a": 60.0}, True),
-        ({"a": 60.6}, {"a": 60.0}, {"a": 60.0}, False),
-        ({"a": 59.4}, {"a": 60.0}, {"a": 60.0}, False),
-        ({"a": 60.0}, {"a": 60.0}, {"a": 60.1}, False),
-        ({"a": 60.0}, {"a": 60.0, "b": 1.0}, {"a": 60.0, "b": 1.0}, False),
-        ({"a": 60.0, "b": 1.0}, {"a": 60.0}, {"a": 60.0}, False),
+        ({"a": 60.3}, {"a": 60.0}, True),
+        ({"a": 60.6}, {"a": 60.0}, False),
+        ({"a": 59.4}, {"a": 60.0}, False),
+        ({"a": 60.0}, {"a": 60.0, "b": 1.0}, False),
+        ({"a": 60.0, "b": 1.0}, {"a": 60.0}, False),
     ],
 )
-def test_only_matching_numbers_pass(measured, card, logs, well):
-    lines, passed = verify.compare("name", measured, card, logs)
+def test_only_matching_numbers_pass(measured, card, well):
+    lines, passed = verify.compare("name", measured, card)
     assert passed is well and len(lines) >= len(measured)
 
 
@@ -100,10 +114,59 @@ def test_measuring_tells_a_trained_encoder_from_a_random_one(copy, cifar10):
     assert all(trained[test] > untrained[test] + 4 for test in TESTS), (trained, untrained)
 
 
-@pytest.mark.parametrize("folder", ENCODERS, ids=lambda folder: folder.name)
+def test_missing_card_is_not_well(copy, capsys):
+    """Nor is nothing at all: there must be something to verify."""
+    (copy / "card.json").unlink()
+    with pytest.raises(SystemExit) as stop:
+        verify.main(str(copy))
+    assert stop.value.code and "NOT as stated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
 def test_cards_repeat_the_logs(folder):
     """The card is the run's own, plus what the logs say was measured."""
     card = json.loads((folder / "card.json").read_text())
-    logs = ROOT / "logs" / folder.name
-    assert card.pop("results") == json.loads((logs / "probe.json").read_text())["test"]
-    assert card == json.loads((logs / "card.json").read_text())
+    assert card.pop("results") == verify.logged(folder)
+    assert card == json.loads((ROOT / "logs" / folder.name / "card.json").read_text())
+
+
+def test_outputs_are_given_to_the_same_code_only(tmp_path):
+    """Text may have been edited since the run; code may not."""
+    cells = [
+        {"cell_type": "markdown", "source": ["old"], "metadata": {}},
+        {"cell_type": "code", "source": ["1 + 1"], "metadata": {}, "outputs": [], "execution_count": None},
+    ]
+    ours, executed = tmp_path / "ours.ipynb", tmp_path / "executed.ipynb"
+    ran = [cells[0], cells[1] | {"outputs": [{"output_type": "stream", "text": ["2"]}], "execution_count": 1}]
+    executed.write_text(json.dumps({"cells": ran}))
+    ours.write_text(json.dumps({"cells": [cells[0] | {"source": ["new"]}, cells[1]]}))
+    assert release.give_outputs(executed, ours)
+    result = json.loads(ours.read_text())["cells"]
+    assert result[0]["source"] == ["new"] and result[1]["outputs"][0]["text"] == ["2"]
+    ours.write_text(json.dumps({"cells": [cells[0], cells[1] | {"source": ["1 + 2"]}]}))
+    assert not release.give_outputs(executed, ours)
+
+
+def test_tries_and_unfinished_runs_are_not_released(monkeypatch, tmp_path, one_sentence):
+    """Nor is a run over another one that had other settings."""
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    run = tmp_path / "runs" / "a"
+    run.mkdir(parents=True)
+
+    def refused(*words):
+        with pytest.raises(SystemExit) as stop:
+            release.main(*words)
+        one_sentence(str(stop.value))
+        return str(stop.value)
+
+    assert "no finished run" in refused("a") and "no finished run" in refused("", "b")
+    (run / "settings.json").write_text(json.dumps({"run": "a", "seed": 0}))
+    (run / "results.json").write_text(json.dumps({"measured_on": "validation"}))
+    assert "validation" in refused("a")
+    (run / "results.json").write_text(json.dumps({"measured_on": "test"}))
+    release.main("a", "b")
+    (run / "settings.json").write_text(json.dumps({"run": "again", "seed": 0}))
+    release.main("a", "b")
+    (run / "settings.json").write_text(json.dumps({"run": "a", "seed": 1}))
+    assert "other settings" in refused("a", "b")
+    assert json.loads((tmp_path / "logs" / "b" / "settings.json").read_text())["seed"] == 0
