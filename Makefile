@@ -24,10 +24,10 @@ probe: data  ## run linear-probe.ipynb: make probe RUN=probe-long ENCODERS=runs/
 classify: data  ## run regular-classification.ipynb: make classify EPOCHS=100
 	$(BIN)/python scripts/run.py regular-classification.ipynb $(PARAMETERS)
 
-recipe: data  ## repeat the search for the recipe on held-out training images, into logs/recipe.csv
+recipe: data  ## repeat the search for the recipe on held-out training images, into logs/recipe*.csv
 	$(BIN)/python scripts/recipe.py
 
-repeat: data  ## repeat a run from logs/ with the settings it had: make repeat OF=mae-6x2-mask75-100ep
+repeat: data  ## repeat a run from logs/ with the settings it had: make repeat OF=mae-6x2-mask75-20ep
 	$(BIN)/python scripts/repeat.py $(OF)
 
 lab: .venv/ready  ## open Jupyter
