@@ -52,7 +52,7 @@ def share_probe(record, root=ROOT):
         sys.exit(
             f"this probe used {images['training']} training and {images['test']} test images: run it on all."
         )
-    common = {key: value for key, value in record.items() if key != "encoders"}
+    common = {key: value for key, value in record.items() if key not in ("encoders", "differences")}
     measured = {
         pathlib.PurePath(folder).name: result
         for folder, result in record["encoders"].items()

@@ -106,24 +106,35 @@ def baseline():
     )
 
 
-def recipe():
-    """The tries on held-out images."""
-    with open(LOGS / "recipe.csv") as file:
-        tries = list(csv.DictReader(file))
-    shown = {
+def tries(name, judged):
+    """Table of the tries in logs/<name>.csv. judged: {heading: column} of what they were judged by."""
+    with open(LOGS / f"{name}.csv") as file:
+        rows = list(csv.DictReader(file))
+    settings = {
         "learning rate": "learning_rate",
         "smallest crop": "crop_area",
         "weight decay": "weight_decay",
         "epochs": "epochs",
+    }
+    shown = settings | judged
+    return table([list(shown), *([row[column] for column in shown.values()] for row in rows)])
+
+
+def recipe():
+    """The tries of pre-training on held-out images."""
+    judged = {
         "validation loss": "validation_loss",
         "validation probe, %": "validation_probe",
         "untrained, %": "untrained",
     }
-    return table(
-        [
-            list(shown),
-            *([t[column] for column in shown.values()] for t in tries),
-        ]
+    return tries("recipe", judged)
+
+
+def recipe_classifier():
+    """The tries of the supervised baseline on the same held-out images."""
+    return tries(
+        "recipe-classifier",
+        {"validation loss": "validation_loss", "validation accuracy, %": "validation_accuracy"},
     )
 
 
@@ -205,7 +216,10 @@ def draw_figure():
     figure.savefig(FIGURE, dpi=110, metadata={"Description": json.dumps(data)})
 
 
-DOCUMENTS = {"README.md": (quickstart, results, baseline, recipe), "weights/README.md": (weights,)}
+DOCUMENTS = {
+    "README.md": (quickstart, results, baseline, recipe, recipe_classifier),
+    "weights/README.md": (weights,),
+}
 
 
 def filled(document):
