@@ -238,11 +238,12 @@ def test_wrong_command_says_so(pretrained, one_sentence, wrong, says):
 
 def test_linear_probe_runs(pretrained):
     name, folder, _ = pretrained
-    probe = ROOT / "runs" / f"{folder.name}-probe"
+    probe, twice = (ROOT / "runs" / f"{folder.name}-{part}" for part in ("probe", "twice"))
     try:
+        shutil.copytree(folder, twice)
         words = [
             f"RUN={probe.name}",
-            f"ENCODERS=runs/{folder.name}",
+            f"ENCODERS=runs/{folder.name},runs/{twice.name}",
             "TRAIN_IMAGES=1024",
             "VALIDATION_IMAGES=256",
             "TEST_IMAGES=500",
@@ -250,7 +251,10 @@ def test_linear_probe_runs(pretrained):
         done = run(name, "linear-probe.ipynb", *words)
         assert done.returncode == 0, done.stdout + done.stderr[-3000:]
         results = strict_json(probe / "results.json")
-        (record,) = results["encoders"].values()
+        record, again = results["encoders"].values()
+        assert record["test"] == again["test"]
+        ((_, difference),) = results["differences"].items()
+        assert len(difference) == 3 and all(value == [0, 0] for value in difference.values())
         assert record["sha256"] == hashlib.sha256((folder / "encoder.keras").read_bytes()).hexdigest()
         accuracies = [
             row[state]["accuracy"] for row in record["test"].values() for state in ("trained", "untrained")
@@ -258,6 +262,7 @@ def test_linear_probe_runs(pretrained):
         assert accuracies and all(5 < accuracy <= 100 for accuracy in accuracies)
     finally:
         shutil.rmtree(probe, ignore_errors=True)
+        shutil.rmtree(twice, ignore_errors=True)
 
 
 @pytest.mark.parametrize("start", ["from scratch", "from the pre-trained encoder"])

@@ -1,5 +1,6 @@
-"""The linear probe of the notebooks against scikit-learn's logistic regression."""
+"""The linear probe of the notebooks against scikit-learn's logistic regression, its comparisons against SciPy's paired t-test."""
 
+import notebooks
 import numpy as np
 import pytest
 
@@ -39,3 +40,21 @@ def test_scale_of_features_does_not_matter(mae):
         for x in (features, features * scale + 100 * scale)
     ]
     assert min(right) > 0.9 and right[0] == pytest.approx(right[1], abs=0.03)
+
+
+def test_paired_difference_agrees_with_the_t_test():
+    """Two classifiers on the same 2,000 images: one right on 60 % of them, one on another 60 % that overlap with the first."""
+    stats = pytest.importorskip("scipy.stats", reason="SciPy is not installed")
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 2000)
+    first, second = (
+        np.eye(10)[np.where(rng.random(2000) < 0.6, labels, rng.integers(0, 10, 2000))] for _ in range(2)
+    )
+    second[:1000] = first[:1000]
+    tools = notebooks.definitions("linear-probe.ipynb", {"paired_difference"})
+    gain, margin = tools["paired_difference"](first, second, labels)
+    right = [(scores.argmax(1) == labels) * 100.0 for scores in (first, second)]
+    theirs = stats.ttest_rel(right[1], right[0])
+    low, high = theirs.confidence_interval(0.95)
+    assert gain == pytest.approx((high + low) / 2, abs=0.01) and gain != 0
+    assert margin == pytest.approx((high - low) / 2, abs=0.02)
