@@ -15,7 +15,7 @@ help:  ## list the commands
 quickstart: data  ## pre-train for a few epochs on all of CIFAR-10 and probe the encoder
 	$(BIN)/python scripts/quickstart.py $(PARAMETERS)
 
-pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pretrain EPOCHS=100 RUN=long
+pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pretrain RUN=deep ENCODER_LAYERS=9
 	$(BIN)/python scripts/run.py mae-pretraining.ipynb $(PARAMETERS)
 
 probe: data  ## run linear-probe.ipynb: make probe RUN=probe-long ENCODERS=runs/long
@@ -27,7 +27,7 @@ classify: data  ## run regular-classification.ipynb: make classify EPOCHS=100
 recipe: data  ## repeat the search for the recipe on held-out training images, into logs/recipe*.csv
 	$(BIN)/python scripts/recipe.py
 
-repeat: data  ## repeat a run from logs/ with the settings it had: make repeat OF=mae-6x2-mask75-20ep
+repeat: data  ## repeat a run from logs/ with the settings it had: make repeat OF=mae-9x3-mask75-100ep
 	$(BIN)/python scripts/repeat.py $(OF)
 
 lab: .venv/ready  ## open Jupyter

@@ -116,7 +116,7 @@ def test_lines_of_the_weights_readme_run(monkeypatch):
     space = {"images": np.zeros((2, 32, 32, 3))}
     for code in re.findall(r"```python\n(.*?)```", (ROOT / "weights" / "README.md").read_text(), re.DOTALL):
         exec(code, space)
-    assert space["tokens"].shape == (2, 64, 128) and space["features"].shape == (2, 768)
+    assert space["tokens"].shape == (2, 64, 128) and space["features"].shape == (2, 9 * 128)
 
 
 def test_weights_can_be_fetched_without_the_repository(tmp_path):
