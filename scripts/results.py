@@ -201,7 +201,7 @@ def draw_figure():
         xlabel="linear probe, % of test images right",
     )
     left.invert_yaxis()
-    left.legend(loc="lower right")
+    left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     right.set(xlabel="epoch", ylabel="error on hidden patches")
     right.legend(fontsize="small")
     FIGURE.parent.mkdir(exist_ok=True)
