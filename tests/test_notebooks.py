@@ -240,7 +240,7 @@ def test_linear_probe_runs(pretrained):
     name, folder, _ = pretrained
     probe, twice = (ROOT / "runs" / f"{folder.name}-{part}" for part in ("probe", "twice"))
     try:
-        shutil.copytree(folder, twice)
+        shutil.copytree(folder, twice, dirs_exist_ok=True)
         words = [
             f"RUN={probe.name}",
             f"ENCODERS=runs/{folder.name},runs/{twice.name}",
