@@ -454,7 +454,7 @@ def test_good_settings_pass(mae, good, change):
         {"decoder_width": 66},
         {"crop_area": 0},
         {"crop_area": 1.5},
-        {"warmup_epochs": 20},
+        {"epochs": 20, "warmup_epochs": 20},
         {"warmup_epochs": -1},
         {"epochs": 0, "warmup_epochs": 0},
         {"batch_size": 512, "train_images": 511},
