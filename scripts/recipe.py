@@ -21,9 +21,9 @@ PRETRAINING = {
     "recipe-decay-0.15": {"LEARNING_RATE": 3e-3, "WEIGHT_DECAY": 0.15},
 }
 CLASSIFICATION = {
-    "recipe-classifier-lr-5e-4": {"LEARNING_RATE": 5e-4},
-    "recipe-classifier-lr-1e-3": {"LEARNING_RATE": 1e-3},
-    "recipe-classifier-lr-2e-3": {"LEARNING_RATE": 2e-3},
+    "recipe-classifier-lr-1e-3": {"EPOCHS": 5, "LEARNING_RATE": 1e-3},
+    "recipe-classifier-lr-2e-3": {"EPOCHS": 5, "LEARNING_RATE": 2e-3},
+    "recipe-classifier-lr-4e-3": {"EPOCHS": 5, "LEARNING_RATE": 4e-3},
 }
 
 
@@ -32,11 +32,11 @@ def results(name, notebook, settings, outcome):
 
     outcome: a function of the run's card and results that returns what the try is judged by, as a dict.
     """
-    folder = ROOT / "runs" / name
+    folder, parameters = ROOT / "runs" / name, COMMON | settings
     if not (folder / "results.json").exists():
-        run_or_exit(notebook, RUN=name, **COMMON, **settings)
+        run_or_exit(notebook, RUN=name, **parameters)
     card, scores = (json.loads((folder / file).read_text()) for file in ("card.json", "results.json"))
-    wanted = {key.lower(): value for key, value in (COMMON | settings).items()}
+    wanted = {key.lower(): value for key, value in parameters.items()}
     if not wanted.items() <= card["settings"].items():
         sys.exit(f"runs/{name} was made with other settings: delete it, or give the try another name.")
     chosen = ("learning_rate", "crop_area", "weight_decay", "mask_ratio", "encoder_layers", "epochs", "seed")
@@ -60,8 +60,8 @@ def write(path, rows):
         table.writerows(rows)
 
 
-def main():
-    """Run what is missing, then write the tables."""
+def pretraining():
+    """Run what is missing of the tries of pre-training, judged by a linear probe, and write their table."""
     rows = [
         results(
             name,
@@ -72,6 +72,10 @@ def main():
         for name, settings in PRETRAINING.items()
     ]
     write(ROOT / "logs" / "recipe.csv", rows)
+
+
+def classification():
+    """The same for the supervised baseline, judged by its accuracy."""
     rows = [
         results(
             name,
@@ -85,4 +89,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    pretraining()
+    classification()

@@ -273,7 +273,13 @@ def test_classification_runs(pretrained, start):
     classifier = ROOT / "runs" / f"{folder.name}-classifier"
     shutil.rmtree(classifier, ignore_errors=True)
     try:
-        words = [f"RUN={classifier.name}", "ENCODER_LAYERS=1", "EPOCHS=2", "TRAIN_IMAGES=1024"]
+        words = [
+            f"RUN={classifier.name}",
+            "ENCODER_LAYERS=1",
+            "EPOCHS=2",
+            "WARMUP_EPOCHS=1",
+            "TRAIN_IMAGES=1024",
+        ]
         if start != "from scratch":
             words.append(f"ENCODER=runs/{folder.name}")
         done = run(name, "regular-classification.ipynb", *words)
