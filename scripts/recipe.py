@@ -23,6 +23,7 @@ PRETRAINING = {
 CLASSIFICATION = {
     "recipe-classifier-lr-1e-3": {"EPOCHS": 5, "LEARNING_RATE": 1e-3},
     "recipe-classifier-lr-2e-3": {"EPOCHS": 5, "LEARNING_RATE": 2e-3},
+    "recipe-classifier-lr-4e-3": {"EPOCHS": 5, "LEARNING_RATE": 4e-3},
 }
 
 
