@@ -142,7 +142,7 @@ def weights():
         rows.append(
             [
                 f"[`{run}`]({run})",
-                f"masked autoencoder, {settings['encoder_layers']} & {settings['decoder_layers']} layers, {settings['epochs']} epochs",
+                f"masked autoencoder, {settings['encoder_layers']} & {settings['decoder_layers']} layers, mask {settings['mask_ratio']:.2f}, {settings['epochs']} epochs",
                 *(
                     f"{tests[name]['trained']['accuracy']:.2f} ({tests[name]['untrained']['accuracy']:.2f})"
                     for name in ("probe, final tokens", "probe, all blocks")
