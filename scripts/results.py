@@ -150,8 +150,8 @@ def weights():
                 megabytes(run),
             ]
         )
-    layers, score = read(CLASSIFIER, "card")["layers"], read(CLASSIFIER, "results")["accuracy"]
-    what = f"supervised classifier, {layers} layers: {score:.2f} % of test images right"
+    card, score = read(CLASSIFIER, "card"), read(CLASSIFIER, "results")["accuracy"]
+    what = f"supervised classifier, {card['layers']} layers, {card['epochs']} epochs: {score:.2f} % of test images right"
     rows.append([f"[`{CLASSIFIER}`]({CLASSIFIER})", what, "", "", megabytes(CLASSIFIER)])
     return table(rows)
 
@@ -219,10 +219,7 @@ def filled(document):
     text = (ROOT / document).read_text()
     for part in DOCUMENTS[document]:
         name = part.__name__
-        try:
-            content = part()
-        except FileNotFoundError:
-            content = "*not run yet*"
+        content = part()
         pattern = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
         block = f"<!-- {name} -->\n{content}\n<!-- /{name} -->"
         text, found = pattern.subn(lambda match, block=block: block, text)
