@@ -1,7 +1,8 @@
 """Train a tiny model as mae-pretraining.ipynb does: python resume_worker.py FOLDER STOP
 
-STOP is "never", "batch" (the process kills itself in the middle of epoch 2) or "writing" (while it writes the checkpoint of epoch 2).
-The model is fitted by the very statement that stands in the notebook.
+STOP is "never", "batch" (the process kills itself in the middle of epoch 2), "writing" (while it writes the checkpoint of epoch 2) or
+"interrupt" (the cell is stopped in the middle of epoch 2 and run again, in the same process). The model is fitted by the very
+statements that stand in the notebook.
 """
 
 import ast
@@ -19,10 +20,9 @@ folder, stop = pathlib.Path(sys.argv[1]), sys.argv[2]
 space = notebooks.definitions("mae-pretraining.ipynb")
 keras, ops = space["keras"], space["ops"]
 (fit,) = (
-    node
+    ast.Module(ast.parse(source).body[:2], [])
     for source in notebooks.code_cells("mae-pretraining.ipynb")
-    for node in ast.parse(source).body
-    if isinstance(node, ast.If) and "model.fit" in ast.unparse(node)
+    if "model.fit" in source
 )
 
 
@@ -31,12 +31,22 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class KillInBatch(keras.callbacks.Callback):
-    """Kill in the middle of the second epoch."""
+def interrupt():
+    """The stop button."""
+    raise KeyboardInterrupt
+
+
+class StopInBatch(keras.callbacks.Callback):
+    """Call `stop` in the middle of the second epoch, the first time."""
+
+    def __init__(self, stop):
+        super().__init__()
+        self.stop = stop
 
     def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.optimizer.iterations) == 8 + 4:
-            die()
+        if self.stop and int(self.model.optimizer.iterations) == 8 + 4:
+            stop, self.stop = self.stop, None
+            stop()
 
 
 keras.utils.set_random_seed(0)
@@ -47,13 +57,10 @@ model(ops.zeros((1, 32, 32, 3)))
 model.compile(
     optimizer=space["build_optimizer"](model, space["warmup_cosine"](3e-3, 3, 1, 8), 0.05), jit_compile=True
 )
-finished = space["resume"](model, folder, 8)
-print(f"finished={finished}")
-
 log = space["HistoryFile"](folder / "history.csv")
 callbacks = [log, space["Checkpoint"](folder / "checkpoint.weights.h5")]
-if stop == "batch":
-    callbacks.insert(0, KillInBatch())
+if stop in ("batch", "interrupt"):
+    callbacks.insert(0, StopInBatch(die if stop == "batch" else interrupt))
 if stop == "writing":
     save = model.save_weights
 
@@ -67,15 +74,24 @@ if stop == "writing":
 
     model.save_weights = save_half
 
-names = {
+space |= {
     "x_train": space["load_cifar10"](ROOT / "data")[0][:1024],
     "x_valid": None,
     "BATCH_SIZE": 128,
     "SEED": 0,
     "EPOCHS": 3,
+    "VALIDATION_IMAGES": 0,
+    "callbacks": callbacks,
+    "model": model,
+    "run_folder": folder,
+    "steps_per_epoch": 8,
 }
-names |= {"VALIDATION_IMAGES": 0, "finished": finished, "callbacks": callbacks, "model": model}
-exec(compile(ast.Module([fit], []), "fit", "exec"), space | names)
+fit = compile(fit, "fit", "exec")
+try:
+    exec(fit, space)
+except KeyboardInterrupt:
+    exec(fit, space)
+print(f"finished={space['finished']}")
 space["np"].savez(
     folder / "final.npz", *(ops.convert_to_numpy(v) for v in model.variables + model.optimizer.variables)
 )

@@ -1,5 +1,6 @@
 """A run that is killed and started again ends with the very weights of one that was not."""
 
+import json
 import os
 import pathlib
 import signal
@@ -29,6 +30,15 @@ def losses(folder):
     return [[row[column] for column in columns] for row in rows]
 
 
+def assert_same_run(folder, reference):
+    """Three epochs with the same losses, and the same weights, optimiser and random state at the end."""
+    assert losses(folder) == losses(reference)
+    assert [row[0] for row in losses(folder)] == ["epoch", "1", "2", "3"]
+    with np.load(folder / "final.npz") as ours, np.load(reference / "final.npz") as theirs:
+        assert ours.files == theirs.files and len(ours.files) > 40
+        assert all(np.array_equal(ours[array], theirs[array]) for array in ours.files)
+
+
 @pytest.fixture(scope="module", params=["tensorflow", "jax"])
 def uninterrupted(request, tmp_path_factory):
     """The name of an interpreter, and the folder of a run in it that nothing disturbed."""
@@ -49,11 +59,14 @@ def test_killed_run_ends_as_if_it_had_not_been(uninterrupted, tmp_path, stop):
     status, output = train(name, tmp_path)
     assert status == 0 and "finished=1" in output
 
-    assert losses(tmp_path) == losses(reference)
-    assert [row[0] for row in losses(tmp_path)] == ["epoch", "1", "2", "3"]
-    with np.load(tmp_path / "final.npz") as ours, np.load(reference / "final.npz") as theirs:
-        assert ours.files == theirs.files and len(ours.files) > 40
-        assert all(np.array_equal(ours[array], theirs[array]) for array in ours.files)
+    assert_same_run(tmp_path, reference)
+
+
+def test_stopped_cell_can_be_run_again(uninterrupted, tmp_path):
+    name, reference = uninterrupted
+    status, output = train(name, tmp_path, "interrupt")
+    assert status == 0 and "finished=1" in output
+    assert_same_run(tmp_path, reference)
 
 
 def test_finished_run_is_not_trained_again(uninterrupted):
@@ -67,3 +80,20 @@ def test_finished_run_is_not_trained_again(uninterrupted):
     assert (folder / "history.csv").read_text() == history and (
         folder / "checkpoint.weights.h5"
     ).read_bytes() == checkpoint
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "jax"])
+def test_fit_sees_the_order_of_seed_and_epoch(name, mae):
+    """Threads that fetch batches ahead, and what `fit` reads before the first epoch, must not change the order."""
+    python, backend = interpreter(name)
+    done = subprocess.run(
+        [python, pathlib.Path(__file__).with_name("order_worker.py")],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    # `fit` calls `on_epoch_end` once before it starts, so the count is one ahead
+    epochs = [mae["Batches"]([np.arange(121)], 4, 1, epoch) for epoch in (6, 7)]
+    expected = [batches[i][0].tolist() for batches in epochs for i in range(30)]
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
