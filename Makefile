@@ -21,7 +21,7 @@ pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pre
 probe: data  ## run linear-probe.ipynb: make probe RUN=probe-long ENCODERS=runs/long
 	$(BIN)/python scripts/run.py linear-probe.ipynb $(PARAMETERS)
 
-classify: data  ## run regular-classification.ipynb: make classify RUN=long EPOCHS=100 WARMUP_EPOCHS=5 LEARNING_RATE=2e-3
+classify: data  ## run regular-classification.ipynb: make classify RUN=short EPOCHS=5 WARMUP_EPOCHS=1
 	$(BIN)/python scripts/run.py regular-classification.ipynb $(PARAMETERS)
 
 recipe: data  ## repeat the search for the recipe on held-out training images, into logs/recipe*.csv

@@ -17,7 +17,7 @@ PUBLISHED = {  # the predecessor's linear probes after 100 epochs, one run each,
     "mae-6x2-mask75-100ep": 48.16,
     "mae-9x3-mask75-100ep": 49.33,
 }
-CLASSIFIER, CLASSIFIER_PUBLISHED = "classifier-3-5ep", "about 76 % after 100 epochs"
+CLASSIFIER, CLASSIFIER_PUBLISHED = "classifier-3-100ep", "about 76 % after 100 epochs"
 FIGURE = LOGS / "figures" / "results.png"
 
 
