@@ -27,6 +27,6 @@ class Recorder(keras.layers.Layer):
 recorder = Recorder()
 numbers = np.arange(121, dtype="float32")[:, None]
 model = keras.Sequential([keras.Input((1,), batch_size=4), recorder, keras.layers.Dense(1)])
-model.compile("sgd", "mse", metrics=["mae"])  # a loss to be built lets JAX's `fit` look at a batch in advance
+model.compile("sgd", "mse")  # to build the loss, JAX's `fit` looks at a batch in advance
 model.fit(space["Batches"]([numbers, numbers], 4, 1, 5), epochs=2, shuffle=False, verbose=0)
 print(json.dumps(ops.convert_to_numpy(recorder.seen).astype(int).tolist()))

@@ -1,8 +1,8 @@
 """Train a tiny model as mae-pretraining.ipynb does: python resume_worker.py FOLDER STOP
 
-STOP is "never", "batch" (the process kills itself in the middle of epoch 2), "writing" (while it writes the checkpoint of epoch 2) or
-"interrupt" (the cell is stopped in the middle of epoch 2 and run again, in the same process). The model is fitted by the very
-statements that stand in the notebook.
+STOP is "never", "batch" (the process kills itself in the middle of epoch 2), "writing" (while it writes the checkpoint of epoch 2),
+"interrupt-1" or "interrupt-2" (the cell is stopped in the middle of that epoch and run again, in the same process). The model is
+fitted by the very statements that stand in the notebook.
 """
 
 import ast
@@ -37,16 +37,16 @@ def interrupt():
 
 
 class StopInBatch(keras.callbacks.Callback):
-    """Call `stop` in the middle of the second epoch, the first time."""
+    """Call `stop` in the middle of an epoch, counted from 1, the first time."""
 
-    def __init__(self, stop):
+    def __init__(self, stop, epoch):
         super().__init__()
-        self.stop = stop
+        self.stop, self.step = stop, 8 * epoch - 4
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.stop and int(self.model.optimizer.iterations) == 8 + 4:
-            stop, self.stop = self.stop, None
-            stop()
+        if int(self.model.optimizer.iterations) == self.step:
+            self.step = None
+            self.stop()
 
 
 keras.utils.set_random_seed(0)
@@ -59,8 +59,10 @@ model.compile(
 )
 log = space["HistoryFile"](folder / "history.csv")
 callbacks = [log, space["Checkpoint"](folder / "checkpoint.weights.h5")]
-if stop in ("batch", "interrupt"):
-    callbacks.insert(0, StopInBatch(die if stop == "batch" else interrupt))
+if stop == "batch":
+    callbacks.insert(0, StopInBatch(die, 2))
+if stop.startswith("interrupt"):
+    callbacks.insert(0, StopInBatch(interrupt, int(stop[-1])))
 if stop == "writing":
     save = model.save_weights
 

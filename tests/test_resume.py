@@ -62,10 +62,11 @@ def test_killed_run_ends_as_if_it_had_not_been(uninterrupted, tmp_path, stop):
     assert_same_run(tmp_path, reference)
 
 
-def test_stopped_cell_can_be_run_again(uninterrupted, tmp_path):
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_stopped_cell_can_be_run_again(uninterrupted, tmp_path, epoch):
     name, reference = uninterrupted
-    status, output = train(name, tmp_path, "interrupt")
-    assert status == 0 and "finished=1" in output
+    status, output = train(name, tmp_path, f"interrupt-{epoch}")
+    assert status == 0 and f"finished={epoch - 1}" in output
     assert_same_run(tmp_path, reference)
 
 
