@@ -59,9 +59,9 @@ test-colab: .venv/ready-dev .venv-colab/ready data  ## the three notebooks and t
 test-torch: .venv/ready-dev .venv-torch/ready data  ## the exported files on PyTorch
 	TORCH_PYTHON=.venv-torch/bin/python $(BIN)/python -m pytest -q tests -k torch
 
-parity: .venv-torch/ready  ## compare with Hugging Face's ViTMAE, computed now instead of stored
+parity: .venv-torch/ready data  ## compare with Hugging Face's ViTMAE, computed now instead of stored
 	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers
-	.venv-torch/bin/python scripts/parity.py --live
+	.venv-torch/bin/python tests/parity.py --live
 
 clean:  ## remove environments and caches; runs/ and data/ stay
 	rm -rf .venv .venv-jax .venv-colab .venv-torch .pytest_cache .ruff_cache

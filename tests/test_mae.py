@@ -304,6 +304,23 @@ def test_optimizer_is_the_papers(mae, build_small):
     )
 
 
+def test_no_gradient_is_a_list_of_slices(mae, build_small, images):
+    """TensorFlow's gradient of an embedding is one, and Keras' Adam squares its slices one by one instead of their sum."""
+    tensorflow = pytest.importorskip("tensorflow")
+    classify = notebooks.definitions("regular-classification.ipynb")
+    encoder = mae["build_encoder"](16, 4, 3, 16, 1, 2, 2, masked=False)
+    classifier = classify["Classifier"](encoder, 10, 0.5, 0)
+    with tensorflow.GradientTape(persistent=True) as tape:
+        model = build_small()
+        losses = {
+            model: model.compute_loss(y_pred=model(images, training=True)),
+            classifier: ops.mean(ops.square(classifier(images, training=True))),
+        }
+    for model, loss in losses.items():
+        gradients = tape.gradient(loss, model.trainable_variables)
+        assert len(gradients) > 20 and all(isinstance(g, tensorflow.Tensor) for g in gradients)
+
+
 @pytest.mark.parametrize("sizes", [(48, 128, 6, 64, 2, 2), (48, 16, 1, 8, 1, 4), (12, 8, 2, 4, 3, 1)])
 def test_count_by_hand(mae, sizes):
     patch_dim, width, depth, decoder_width, decoder_depth, mlp_ratio = sizes
