@@ -7,47 +7,50 @@ PARAMETERS = $(filter-out PYTHON=% REPOSITORY=% KERAS_BACKEND=% TF_CPP_MIN_LOG_L
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart pretrain probe classify recipe repeat lab release results verify address data test test-colab test-torch parity clean
+.PHONY: help quickstart pretrain probe classify recipe repeat lab release results compare verify address data test test-colab test-torch parity clean
 
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
 
 quickstart: data  ## pre-train for a few epochs on all of CIFAR-10 and probe the encoder
-	$(BIN)/python scripts/quickstart.py $(PARAMETERS)
+	$(BIN)/python scripts/notebooks.py quickstart $(PARAMETERS)
 
 pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pretrain RUN=deep ENCODER_LAYERS=9
-	$(BIN)/python scripts/run.py mae-pretraining.ipynb $(PARAMETERS)
+	$(BIN)/python scripts/notebooks.py mae-pretraining.ipynb $(PARAMETERS)
 
-probe: data  ## run linear-probe.ipynb: make probe RUN=probe-long ENCODERS=runs/long
-	$(BIN)/python scripts/run.py linear-probe.ipynb $(PARAMETERS)
+probe: data  ## run linear-probe.ipynb: make probe RUN=probe-deep ENCODER=runs/deep
+	$(BIN)/python scripts/notebooks.py linear-probe.ipynb $(PARAMETERS)
 
-classify: data  ## run regular-classification.ipynb: make classify RUN=short EPOCHS=5 WARMUP_EPOCHS=1
-	$(BIN)/python scripts/run.py regular-classification.ipynb $(PARAMETERS)
+classify: data  ## run regular-classification.ipynb: make classify RUN=tuned PRETRAINED=True
+	$(BIN)/python scripts/notebooks.py regular-classification.ipynb $(PARAMETERS)
 
 recipe: data  ## repeat the search for the recipe on held-out training images, into logs/recipe*.csv
-	$(BIN)/python scripts/recipe.py
+	$(BIN)/python scripts/notebooks.py recipe
 
 repeat: data  ## repeat a run from logs/ with the settings it had: make repeat OF=mae-9x3-mask75-100ep
-	$(BIN)/python scripts/repeat.py $(OF)
+	$(BIN)/python scripts/notebooks.py repeat $(OF)
 
 lab: .venv/ready  ## open Jupyter
 	$(BIN)/jupyter lab
 
 release: .venv/ready  ## copy a finished run to weights/ and logs/: make release RUN=long AS=mae-9x3-mask75-100ep
-	$(BIN)/python scripts/release.py $(RUN) $(AS)
-	$(BIN)/python scripts/results.py
+	$(BIN)/python scripts/release.py publish $(RUN) $(AS)
+	$(BIN)/python scripts/readme.py
 
 results: .venv/ready  ## rebuild the README's tables from logs/
-	$(BIN)/python scripts/results.py
+	$(BIN)/python scripts/readme.py
+
+compare: data  ## two released encoders on the same images: make compare ENCODERS="mae-3x1-mask75-100ep mae-6x2-mask75-100ep"
+	$(BIN)/python scripts/release.py compare $(ENCODERS)
 
 verify: data  ## measure every released model again and compare with its card and the logs
-	$(BIN)/python scripts/verify.py
+	$(BIN)/python scripts/release.py verify
 
-address:  ## write REPOSITORY (above) into the README and the notebooks
-	$(PYTHON) scripts/address.py $(REPOSITORY)
+address: .venv/ready  ## write REPOSITORY (above) into the README and the notebooks
+	$(BIN)/python scripts/readme.py address $(REPOSITORY)
 
 data: .venv/ready  ## bring CIFAR-10 into data/
-	@$(BIN)/python scripts/cifar10.py
+	@$(BIN)/python scripts/data.py
 
 test: .venv/ready-dev .venv-jax/ready data  ## all tests that need no GPU
 	$(BIN)/ruff check *.ipynb scripts tests && $(BIN)/ruff format --check *.ipynb scripts tests
@@ -80,7 +83,7 @@ clean:  ## remove environments and caches; runs/ and data/ stay
 .venv-jax/ready: requirements.txt
 	@echo "setting up .venv-jax (JAX, without TensorFlow) ..."
 	$(PYTHON) -m venv .venv-jax
-	grep -v tensor requirements.txt | .venv-jax/bin/python -m pip install --quiet --disable-pip-version-check jax -r /dev/stdin
+	grep -v tensorflow requirements.txt | .venv-jax/bin/python -m pip install --quiet --disable-pip-version-check jax -r /dev/stdin
 	@touch $@
 
 .venv-colab/ready: requirements.txt tests/colab.txt

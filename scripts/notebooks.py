@@ -1,16 +1,78 @@
-"""Use the definitions that stand in the notebooks: `definitions("mae-pretraining.ipynb")["patchify"]`."""
+"""Run the notebooks from the command line, and use what they define. Writes to runs/ (`recipe` also to logs/).
+
+    python scripts/notebooks.py NOTEBOOK [PARAMETER=VALUE ...]   run it into runs/<RUN>/, or go on where it was cut off
+    python scripts/notebooks.py quickstart                       5 epochs of pre-training, and one line that says what came out
+    python scripts/notebooks.py repeat NAME                      a run of logs/ again, with the settings it had
+    python scripts/notebooks.py recipe                           the tries on held-out training images, into logs/recipe*.csv
+
+Before a run its parameters are checked, and a folder that holds a run with other settings is refused. After it card.json
+says how its files came about. Tests and the other scripts use `definitions("mae-pretraining.ipynb")["patchify"]`.
+"""
 
 import ast
+import csv
+import hashlib
+import io
 import json
+import math
+import os
 import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+PRETRAINING, PROBE, CLASSIFICATION = NOTEBOOKS = (
+    "mae-pretraining.ipynb",
+    "linear-probe.ipynb",
+    "regular-classification.ipynb",
+)
+PUBLISHED = 49.33  # the predecessor's best linear probe, after 100 epochs, in %
+TRIES = {"EPOCHS": 10, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
+RECIPE = {  # table: notebook, run: settings
+    "recipe": (
+        PRETRAINING,
+        {
+            "recipe-lr-3e-3": {"LEARNING_RATE": 3e-3},  # the best of these, so the tries below use it
+            "recipe-lr-4.5e-3": {"LEARNING_RATE": 4.5e-3},
+            "recipe-lr-6e-3": {"LEARNING_RATE": 6e-3},
+            "recipe-crop-0.3": {"LEARNING_RATE": 3e-3, "CROP_AREA": 0.3},
+            "recipe-crop-0.8": {"LEARNING_RATE": 3e-3, "CROP_AREA": 0.8},
+            "recipe-decay-0.15": {"LEARNING_RATE": 3e-3, "WEIGHT_DECAY": 0.15},
+        },
+    ),
+    "recipe-classifier": (
+        CLASSIFICATION,
+        {
+            f"recipe-classifier-lr-{rate}": {"EPOCHS": 5, "LEARNING_RATE": float(rate)}
+            for rate in ("1e-3", "2e-3", "4e-3")
+        },
+    ),
+}
+
+
+# --- what a notebook defines ---
+
+
+def cells(notebook, kind="code"):
+    """The cells of one kind, as dicts; `notebook` is a path, or a file name in the repository's root."""
+    return [cell for cell in read(ROOT / notebook)["cells"] if cell["cell_type"] == kind]
 
 
 def code_cells(notebook):
-    """The sources of a notebook's code cells; `notebook` is a file name in the repository's root."""
-    cells = json.loads((ROOT / notebook).read_text())["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    """The sources of a notebook's code cells."""
+    return ["".join(cell["source"]) for cell in cells(notebook)]
+
+
+def parameters(notebook):
+    """{name: default} from the cell tagged parameters."""
+    (cell,) = (cell for cell in cells(notebook) if "parameters" in cell["metadata"].get("tags", []))
+    statements = ast.parse("".join(cell["source"])).body
+    return {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements}
 
 
 def definitions(notebook, only=None):
@@ -19,11 +81,7 @@ def definitions(notebook, only=None):
     `only`, a set of names, leaves out all other functions and classes, and the imports that these do not need.
     """
     nodes = [node for source in code_cells(notebook) for node in ast.parse(source).body]
-    wanted = [
-        n
-        for n in nodes
-        if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and (only is None or n.name in only)
-    ]
+    wanted = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and (only is None or n.name in only)]
     missing = set(only or ()) - {node.name for node in wanted}
     if missing:
         raise KeyError(f"{notebook} does not define {', '.join(sorted(missing))}")
@@ -35,3 +93,367 @@ def definitions(notebook, only=None):
     namespace = {"__name__": notebook}
     exec(compile(ast.Module(imports + wanted, []), notebook, "exec"), namespace)
     return namespace
+
+
+# --- before a run ---
+
+
+def parse(words, defaults):
+    """["EPOCHS=100", "RUN=deep"] -> {"EPOCHS": 100, "RUN": "deep"}; exits with a sentence on a wrong name or kind of value."""
+    values = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or name not in defaults:
+            sys.exit(f"{word!r} sets no parameter of this notebook: it has {', '.join(defaults)}.")
+        default = defaults[name]
+        if not isinstance(default, str):
+            try:
+                value = ast.literal_eval(value)
+            except (ValueError, SyntaxError):
+                value = None
+            whole = type(value) is type(default)
+            if not whole and not (isinstance(default, float) and type(value) is int):
+                sys.exit(f"{word!r}: {name} must be a value like {default!r}.")
+        values[name] = value
+    return values
+
+
+def problem(settings):
+    """What is wrong with a run's settings (lower-case names), in one sentence; None if they can work."""
+    s = settings
+    if not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", s["run"]):
+        return f"RUN {s['run']!r} must be letters and digits, joined by - or _ or dots."
+    may_be_0 = {
+        "seed",
+        "warmup_epochs",
+        "validation_images",
+        "weight_decay",
+        "learning_rate",
+        "mask_ratio",
+        "crop_area",
+    }
+    for name in (name for name, value in s.items() if isinstance(value, (int, float)) and not isinstance(value, bool)):
+        least = 0 if name in may_be_0 else 1
+        if not (math.isfinite(s[name]) and s[name] >= least):
+            return f"{name.upper()} must be {least} or more, not {s[name]}."
+    if not s.get("learning_rate", 1) > 0:
+        return f"LEARNING_RATE {s['learning_rate']} must be above 0."
+    if not 0 < s.get("crop_area", 1) <= 1:
+        return f"CROP_AREA {s['crop_area']} must be above 0 and at most 1."
+    if s["seed"] >= 2**31:
+        return f"SEED {s['seed']} must be below {2**31}."
+    if "epochs" in s and not s["warmup_epochs"] < s["epochs"]:
+        return f"WARMUP_EPOCHS {s['warmup_epochs']} must be below EPOCHS {s['epochs']}."
+    if "patch_size" in s:
+        if 32 % s["patch_size"]:
+            return (
+                f"PATCH_SIZE {s['patch_size']} does not divide 32, the side of CIFAR-10's images: choose one that does."
+            )
+        patches = (32 // s["patch_size"]) ** 2
+        if not 1 <= patches - round(s["mask_ratio"] * patches) < patches:
+            return f"MASK_RATIO {s['mask_ratio']} must hide at least one of {patches} patches, and leave one."
+        for part in ("encoder", "decoder"):
+            width, heads = s[f"{part}_width"], s[f"{part}_heads"]
+            if width % heads or width % 4:
+                return f"{part.upper()}_WIDTH {width} must be a multiple of 4 and of {part.upper()}_HEADS {heads}."
+    left = s["train_images"] - s["validation_images"]
+    if s["train_images"] > 50_000 or left < s.get("batch_size", 100):
+        return "TRAIN_IMAGES (at most 50000) less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE, or 100."
+    if "test_images" in s and (s["validation_images"] < 10 or not 10 <= s["test_images"] <= 10_000):
+        return "TEST_IMAGES must be from 10 to 10000, and VALIDATION_IMAGES at least 10."
+    return foreign(s["encoder"]) if "encoder" in s else None
+
+
+def foreign(folder):
+    """What is wrong with the encoder in a folder, in one sentence; None if it is the one that its card names."""
+    path = ROOT / folder / "encoder.keras"
+    if not path.exists():
+        return f"{folder}/encoder.keras is missing: run `make pretrain` and name its folder in ENCODER."
+    if not path.with_name("card.json").exists():
+        return f"{folder}/card.json is missing: bring the card that was exported with the encoder, which holds its SHA-256."
+    if read(path.with_name("card.json")).get("sha256", {}).get("encoder.keras") != sha256(path):
+        return f"{folder}/encoder.keras is not the file that its card.json describes (SHA-256 differs): bring both from the same run."
+    return None
+
+
+def open_run(folder, settings):
+    """Create the run's folder with settings.json and provenance.json; exits with a sentence if it holds a run with others."""
+    path = folder / "settings.json"
+    old = read(path) if path.exists() else settings
+    differ = sorted(name for name in old | settings if old.get(name) != settings.get(name))
+    if differ:
+        sys.exit(
+            f"runs/{folder.name} holds a run with other settings ({', '.join(differ)}): choose another RUN or delete it."
+        )
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        start = {"sha256": sha256(ROOT / settings["encoder"] / "encoder.keras")} if "encoder" in settings else {}
+        write(folder / "provenance.json", provenance() | start)
+        write(path, settings)
+
+
+def provenance():
+    """What a reader needs to judge or repeat a run: versions, hardware, and the commit (None outside a repository)."""
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip() or None
+    except OSError:  # no git on this machine
+        commit = None
+    code = """
+import json, os, platform, keras, numpy
+name = keras.backend.backend()
+versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": numpy.__version__}
+hardware = f"{os.cpu_count()} CPU cores ({platform.machine()}); " + ", ".join(keras.distribution.list_devices())
+versions[name] = __import__(name).__version__
+print(json.dumps({"backend": name, "versions": versions, "hardware": hardware}))
+"""
+    found = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    return json.loads(found.stdout.splitlines()[-1]) | {"commit": commit}
+
+
+# --- a run ---
+
+
+def run(notebook, **values):
+    """Execute a notebook with these parameters, and return the run's folder; whatever stops it ends the program with a sentence."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    settings = {name.lower(): value for name, value in (parameters(notebook) | values).items()}
+    wrong = problem(settings)
+    if wrong:
+        sys.exit(wrong)
+    folder = ROOT / "runs" / settings["run"]
+    open_run(folder, settings)
+    print(f"running {notebook} into runs/{folder.name}/", flush=True)
+    partial = folder / f"{notebook.removesuffix('.ipynb')}-unfinished.ipynb"
+    stop = threading.Event()
+    follower = threading.Thread(target=follow, args=(folder / "history.csv", stop))
+    follower.start()
+    os.environ.update(environment())
+    try:
+        papermill.execute_notebook(
+            str(ROOT / notebook),
+            str(partial),
+            values,
+            cwd=str(ROOT),
+            progress_bar=sys.stderr.isatty(),
+            kernel_name="python3",
+        )
+    except papermill.PapermillExecutionError as error:
+        sys.exit(f"{error.ename}: {error.evalue}")
+    except DeadKernelError:
+        sys.exit("The notebook's process died, most likely out of memory: choose a smaller BATCH_SIZE and another RUN.")
+    except KeyboardInterrupt:
+        sys.exit("Stopped; the same command goes on from the last finished epoch.")
+    finally:
+        stop.set()
+        follower.join()
+    if list(folder.glob("*.keras")) and not (folder / "card.json").exists():
+        write(folder / "card.json", card(folder, settings))
+    tidy(partial)
+    partial.replace(folder / notebook)  # a failed run never replaces a finished one
+    return folder
+
+
+def environment():
+    """This process's environment, with TensorFlow's chatter turned off."""
+    return {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
+
+
+def epochs(history):
+    """The rows of a history file by epoch; of an epoch that was cut off and run again the last one counts."""
+    rows = csv.DictReader(history.read_text().splitlines()) if history.exists() else []
+    return {int(row["epoch"]): {k: v for k, v in row.items() if v != "NA"} for row in rows}
+
+
+def follow(history, stop):
+    """Print the epochs that a running notebook adds to its history file, until the event `stop` is set."""
+    seen = set(epochs(history))
+    while not stop.wait(1):
+        for epoch, row in epochs(history).items():
+            if epoch not in seen and None not in row and None not in row.values():
+                seen.add(epoch)
+                numbers = (f"{name} {float(value):.4g}" for name, value in row.items() if name != "epoch")
+                print(f"  epoch {epoch + 1}: " + ", ".join(numbers), flush=True)
+
+
+def card(folder, settings):
+    """How the files of a finished run came about, as a dict."""
+    rows = epochs(folder / "history.csv")
+    seconds = [float(row["seconds"]) for row in rows.values()]
+    images = settings["train_images"] - settings["validation_images"]
+    batches = images // settings["batch_size"] * settings["batch_size"]
+    files = sorted(folder.glob("*.keras"))
+    start, pretrained = read(folder / "provenance.json"), settings.get("pretrained")
+    return {
+        "what": "masked autoencoder (arXiv 2111.06377): encoder: images 0-255 -> tokens; decoder: tokens, ids_restore -> patches"
+        if "mask_ratio" in settings
+        else "supervised classifier: images 0-255 -> logits of the ten CIFAR-10 classes",
+        "settings": settings,
+        **({} if pretrained is None else {"start": start["sha256"] if pretrained else "random weights"}),
+        "layers": max(len(set(re.findall(r'"(block_\d+)"', config(file)))) for file in files),
+        "data": f"CIFAR-10, {images} training images "
+        + ("without" if "mask_ratio" in settings else "with")
+        + " their labels",
+        "parameters": {file.stem: count_parameters(file) for file in files},
+        "epochs": len(rows),
+        "seconds": round(sum(seconds), 1),
+        # median over epochs; the first one compiles the step, so it counts only if it is alone
+        "images_per_second": round(batches / statistics.median(seconds[1:] or seconds), 1),
+        "loss": {name: round(float(value), 5) for name, value in rows[max(rows)].items() if "loss" in name},
+        **start,
+        "sha256": {file.name: sha256(file) for file in files},
+        "licence": "MIT (code and weights)",
+    }
+
+
+def config(file):
+    """The architecture in a .keras file, as JSON text."""
+    with zipfile.ZipFile(file) as archive:
+        return archive.read("config.json").decode()
+
+
+def count_parameters(file):
+    """The number of weights in a .keras file."""
+    import h5py
+
+    sizes = []
+    with zipfile.ZipFile(file) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights:
+        weights["layers"].visititems(
+            lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None
+        )
+    return int(sum(sizes))
+
+
+def tidy(path):
+    """Leave of an executed notebook what a reader wants: no time stamps, no start-up chatter, of a progress line the end."""
+    notebook = read(path)
+    notebook["metadata"].pop("papermill", None)
+    for cell in notebook["cells"]:
+        cell["metadata"] = {key: value for key, value in cell["metadata"].items() if key == "tags"}
+        outputs = []
+        for output in cell.get("outputs", []):
+            lines = "".join(output.get("text", [])).splitlines(keepends=True)
+            chatter = r"[IWE]0000 00:00|WARNING: All log messages before absl|To enable the following instructions|$"
+            if output.get("name") == "stderr" and all(re.match(chatter, line) for line in lines):
+                continue
+            if output.get("output_type") == "stream":
+                output["text"] = [re.sub(r"^.*\r(?=[^\r\n])", "", line) for line in "".join(lines).split("\n")]
+                output["text"] = "\n".join(output["text"]).splitlines(keepends=True)
+            if output.get("name") and outputs and outputs[-1].get("name") == output["name"]:
+                outputs[-1]["text"] += output["text"]
+            else:
+                outputs.append(output)
+        if cell["cell_type"] == "code":
+            cell["outputs"] = outputs
+    write(path, notebook, ensure_ascii=False)
+
+
+# --- small tools ---
+
+
+def read(path):
+    """The contents of a JSON file."""
+    return json.loads(pathlib.Path(path).read_text())
+
+
+def write(path, content, **options):
+    """Write a JSON file beside the old one and swap."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1, allow_nan=False, **options) + "\n")
+    partial.replace(path)
+
+
+def sha256(path):
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+# --- the commands ---
+
+
+def summary(folder):
+    """The line to remember of `make quickstart`, from its folder."""
+    card, results, timed = (read(folder / f"{name}.json") for name in ("card", "results", "quickstart"))
+    return (
+        f"linear probe: {results['linear_probe']:.2f} % · untrained encoder: {results['untrained']:.2f} % · published: {PUBLISHED} % · "
+        f"{card['images_per_second']:.0f} images/s · {timed['seconds']:.0f} s"
+    )
+
+
+def quickstart():
+    """Pre-train for 5 epochs; a run that was already finished is only read again and keeps the time it took."""
+    times = ROOT / "runs" / "quickstart" / "quickstart.json"
+    before = read(times)["seconds"] if times.exists() else 0
+    done, start = (times.parent / "results.json").exists(), time.time()
+    try:
+        folder = run(PRETRAINING, RUN="quickstart", EPOCHS=5, WARMUP_EPOCHS=1)
+    finally:  # a run that is cut off and taken up again took the time of both parts
+        if times.parent.exists() and not done:
+            write(times, {"command": "make quickstart", "seconds": round(before + time.time() - start, 1)})
+    print(f"the executed notebook, history and exported encoder are in runs/quickstart/\n{summary(folder)}")
+
+
+def plan(name):
+    """(notebook, parameters) of the run in logs/<name>/; exits with a sentence if there is no such run.
+
+    Parameters that a notebook no longer has are left out; those that it did not have yet keep their defaults.
+    """
+    path = ROOT / "logs" / name / "settings.json"
+    if not name or not path.exists():
+        known = sorted(file.parent.name for file in ROOT.glob("logs/*/settings.json"))
+        sys.exit(f"logs/ holds no run {name!r}: name one with OF=..., one of {', '.join(known)}.")
+    settings = {key.upper(): value for key, value in read(path).items()}
+    notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION if "EPOCHS" in settings else PROBE
+    known = parameters(notebook)
+    kept = {key: value for key, value in settings.items() if key in known and value != ""}
+    return notebook, kept | {"RUN": f"{name}-again"}
+
+
+def repeat(name=""):
+    """Run it again, into runs/<name>-again/."""
+    notebook, values = plan(name)
+    folder = run(notebook, **values)
+    print(f"done: {folder.relative_to(ROOT)}/, to be compared with logs/{name}/")
+
+
+def recipe():
+    """Run what is missing of the tries, and write their tables; the test set is not looked at."""
+    for table, (notebook, tries) in RECIPE.items():
+        rows = [try_out(name, notebook, TRIES | settings) for name, settings in tries.items()]
+        with open(ROOT / "logs" / f"{table}.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def try_out(name, notebook, values):
+    """Run a try unless it has finished; returns its row of the table."""
+    folder = run(notebook, RUN=name, **values)
+    card, scores = read(folder / "card.json"), read(folder / "results.json")
+    judged = {"validation_loss": card["loss"]["val_loss"]}
+    if notebook == PRETRAINING:
+        judged |= {"validation_probe": scores["linear_probe"], "untrained": scores["untrained"]}
+    else:
+        judged |= {"validation_accuracy": scores["accuracy"]}
+    print(f"{name}: {judged}", flush=True)
+    chosen = ("learning_rate", "crop_area", "weight_decay", "mask_ratio", "encoder_layers", "epochs", "seed")
+    row = {"run": name} | {key: card["settings"][key] for key in chosen if key in card["settings"]} | judged
+    row |= {key: card[key] for key in ("seconds", "hardware")}
+    return row | {"keras": card["versions"]["keras"], "commit": card["commit"]}
+
+
+def main(command, *words):
+    """The command line."""
+    if command in NOTEBOOKS:
+        folder = run(command, **parse(words, parameters(command)))
+        print(f"done: the executed notebook and its results are in {folder.relative_to(ROOT)}/")
+    elif command == "quickstart" and words:
+        sys.exit("quickstart takes no parameters: `make pretrain` takes them all.")
+    else:
+        {"quickstart": quickstart, "repeat": repeat, "recipe": recipe}[command](*words)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

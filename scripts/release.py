@@ -1,69 +1,83 @@
-"""Copy a finished run's weights to weights/<name>/ and its logs to logs/<name>/: python scripts/release.py RUN [NAME]
+"""Release a run, and measure what was released.
 
-A run of linear-probe.ipynb gives each encoder in weights/ that it measured its part of the results. So an encoder is released in
-three steps: release its run, probe weights/<name>, release the probe. If a run used a notebook's code as it stands here, without
-other parameters, the notebook here gets the run's outputs.
+    python scripts/release.py publish RUN [NAME]        a finished run's weights to weights/<NAME>/, its logs to logs/<NAME>/
+    python scripts/release.py verify [weights/NAME ...]  measure released models again and compare with card and logs
+    python scripts/release.py compare NAME NAME          the difference of two released encoders on the same test images
+
+An encoder is released in three steps: publish its run, probe weights/<NAME>, publish the probe, which adds what it measured to logs and card.
+`publish` writes to weights/, logs/ and, if the code has not changed since, the notebook's outputs; the others write nothing.
 """
 
+import base64
 import json
 import pathlib
 import shutil
+import subprocess
 import sys
 
-from notebooks import ROOT, code_cells
+from notebooks import PROBE, ROOT, code_cells, definitions, environment, epochs, read, sha256
 
 WEIGHTS = ("encoder.keras", "decoder.keras", "classifier.keras")
-LOGS = (
-    "settings.json",
-    "history.csv",
-    "results.json",
-    "quickstart.json",
-    "card.json",
-    "tensorboard",
-    "figures",
-)
+LOGS = ("settings.json", "results.json", "quickstart.json", "card.json", "reconstructions.png")
+# Percentage points. The weights are the same to the last bit; what may differ is a probe that is trained anew on another
+# machine or backend, where sums are rounded in another order.
+TOLERANCE = 0.5
 
 
-def read(path):
-    """The contents of a JSON file."""
-    return json.loads(path.read_text())
+def publish(run="", name=""):
+    """Copy what there is; `quickstart` only shows that everything works, so its weights are not released."""
+    source, name = ROOT / "runs" / run, name or run
+    if not run or not (source / "results.json").exists():
+        sys.exit(f"runs/{run} holds no finished run: name one with `make release RUN=...`.")
+    results, target = read(source / "results.json"), ROOT / "logs" / name
+    ours, theirs = (folder / "settings.json" for folder in (source, target))
+    if theirs.exists() and read(ours) | {"run": ""} != read(theirs) | {"run": ""}:
+        sys.exit(f"logs/{name} holds a run with other settings: choose another AS, or delete it and weights/{name}.")
+    if results.get("measured_on", "test") != "test":
+        sys.exit(f"runs/{run} held out validation images to try settings: release a run without.")
+    if "encoder" in results:
+        share_probe(results | read(source / "provenance.json"))
+    else:
+        copy(LOGS, source, target)
+        if run != "quickstart":
+            copy(WEIGHTS, source, ROOT / "weights" / name)
+            write_card(name)
+    for executed in source.glob("*.ipynb"):
+        if give_outputs(executed, ROOT / executed.name):
+            print(f"{executed.name}: now with the outputs of this run")
 
 
 def copy(names, source, target):
-    """Copy the files and folders `names`, as far as they exist, from one folder to another."""
+    """Copy the files `names`, as far as they exist, from one folder to another, and the history without repeated epochs."""
+    target.mkdir(parents=True, exist_ok=True)
     for path in (source / name for name in names if (source / name).exists()):
-        target.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            shutil.rmtree(target / path.name, ignore_errors=True)  # nothing of an earlier release stays
-            shutil.copytree(path, target / path.name)
-        else:
-            shutil.copy2(path, target)
-    if target.exists():
-        print(f"{target.relative_to(ROOT)}/: {', '.join(sorted(path.name for path in target.iterdir()))}")
+        shutil.copy2(path, target)
+    rows = epochs(source / "history.csv") if "card.json" in names else {}
+    lines = [",".join(row.values()) for row in rows.values()]
+    if rows:
+        (target / "history.csv").write_text("\n".join([",".join(rows[0]), *lines]) + "\n")
+    print(f"{target.relative_to(ROOT)}/: {', '.join(sorted(path.name for path in target.iterdir()))}")
 
 
 def share_probe(record, root=ROOT):
-    """From a probe run's results.json, as a dict, write logs/<encoder>/probe.json for each encoder that lies in weights/.
+    """From a probe run's results.json, as a dict, write logs/<encoder>/probe.json if the encoder lies in weights/.
 
-    Exits with a sentence, and nothing written, if one of them is not the file that was measured, or not on all images.
+    Exits with a sentence, and nothing written, if it is not the file that was measured, or not on all images.
     """
-    images = record["images"]
+    images, folder = record["images"], pathlib.PurePath(record["encoder"])
     if (images["training"], images["test"]) != (50_000, 10_000):
-        sys.exit(
-            f"this probe used {images['training']} training and {images['test']} test images: run it on all."
-        )
-    common = {key: value for key, value in record.items() if key not in ("encoders", "differences")}
-    measured = {
-        pathlib.PurePath(folder).name: result
-        for folder, result in record["encoders"].items()
-        if pathlib.PurePath(folder).parts[0] == "weights"
-    }
-    for name, result in measured.items():
-        if read(root / "logs" / name / "card.json")["sha256"]["encoder.keras"] != result["sha256"]:
-            sys.exit(f"the probe measured another encoder than the one in weights/{name}: run it again.")
-    for name, result in measured.items():
-        (root / "logs" / name / "probe.json").write_text(json.dumps(result | common, indent=1) + "\n")
-        write_card(name, root)
+        sys.exit(f"This probe used {images['training']} training and {images['test']} test images: run it on all.")
+    if folder.parts[0] != "weights":
+        sys.exit(f"This probe measured {folder}: release that encoder, then probe weights/<name>.")
+    log = root / "logs" / folder.name
+    if (
+        not read(log / "card.json")["sha256"]["encoder.keras"]
+        == record["sha256"]
+        == sha256(root / folder / "encoder.keras")
+    ):
+        sys.exit(f"The probe measured another encoder than the one in {folder}: run it again.")
+    (log / "probe.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_card(folder.name, root)
 
 
 def write_card(name, root=ROOT):
@@ -80,41 +94,143 @@ def write_card(name, root=ROOT):
 
 
 def give_outputs(executed, notebook):
-    """Put the outputs of an executed notebook into `notebook`, if their code is the same; returns whether it was."""
+    """Put outputs and title picture of an executed notebook into `notebook`, if their code is the same; returns whether it was."""
     if not notebook.exists() or code_cells(executed) != code_cells(notebook):
         return False
     ours, theirs = read(notebook), read(executed)
-    cells = ([cell for cell in nb["cells"] if cell["cell_type"] == "code"] for nb in (ours, theirs))
-    for mine, run in zip(*cells):
+    code = ([cell for cell in nb["cells"] if cell["cell_type"] == "code"] for nb in (ours, theirs))
+    for mine, run in zip(*code):
         mine["outputs"], mine["execution_count"] = run["outputs"], run["execution_count"]
+    for attachments in (cell["attachments"] for cell in ours["cells"] if "attachments" in cell):
+        for name in attachments:
+            attachments[name] = {"image/png": base64.b64encode(executed.with_name(name).read_bytes()).decode()}
     notebook.write_text(json.dumps(ours, indent=1, ensure_ascii=False) + "\n")
     return True
 
 
-def main(run="", name=""):
-    """Copy what there is; `quickstart` only shows that everything works, so its weights are not released."""
-    source, name = ROOT / "runs" / run, name or run
-    if not run or not (source / "results.json").exists():
-        sys.exit(f"runs/{run} holds no finished run: name one with `make release RUN=...`.")
-    target = ROOT / "logs" / name
-    ours, theirs = (folder / "settings.json" for folder in (source, target))
-    if theirs.exists() and read(ours) | {"run": ""} != read(theirs) | {"run": ""}:
-        sys.exit(
-            f"logs/{name} holds a run with other settings: choose another AS, or delete it and weights/{name}."
-        )
-    results = read(source / "results.json")
-    if results.get("measured_on", "test") != "test":
-        sys.exit(f"runs/{run} held out validation images to try settings: release a run without.")
-    if "encoders" in results:
-        share_probe(results)
-    copy(LOGS, source, target)
-    if run != "quickstart" and (source / "card.json").exists():
-        copy(WEIGHTS, source, ROOT / "weights" / name)
-        write_card(name)
-    for executed in source.glob("*.ipynb"):
-        if give_outputs(executed, ROOT / executed.name):
-            print(f"{executed.name}: now with the outputs of this run")
+# --- measuring again ---
+
+
+def answers(folder, arrays):
+    """{test: right or wrong for each test image} of the model in `folder`, at the settings in its card; arrays as from load_cifar10."""
+    import keras
+    import numpy as np
+
+    tools, (x_train, y_train, x_test, y_test) = definitions(PROBE), arrays
+    if (folder / "classifier.keras").exists():
+        logits = keras.saving.load_model(folder / "classifier.keras").predict(x_test, batch_size=500, verbose=0)
+        return {"accuracy": logits.argmax(axis=1) == y_test}
+    chosen = read(folder / "card.json")["results"]
+    pooled = tools["pooling_model"](keras.saving.load_model(folder / "encoder.keras"))
+    train, test = (tools["pooled_features"](pooled, images) for images in (x_train, x_test))  # (M, L+1, D)
+    views = {
+        "probe, final tokens": [x[:, -1] for x in (train, test)],
+        "probe, all blocks": [x[:, :-1].reshape(len(x), -1) for x in (train, test)],
+    }
+    scores = {
+        name: tools["linear_probe"](x, y_train, x_new, chosen[name]["trained"]["learning_rate"])
+        for name, (x, x_new) in views.items()
+    }
+    k, temperature = (chosen["neighbours"]["trained"][name] for name in ("k", "temperature"))
+    similarities, found = tools["neighbours"](train[:, -1], test[:, -1], k)
+    scores["neighbours"] = tools["vote"](similarities, y_train[found], temperature)
+    return {name: np.argmax(score, axis=1) == y_test for name, score in scores.items()}
+
+
+def measured(folder):
+    """`answers` from a process of its own; None if that failed."""
+    code = "import release, data, json, pathlib, sys; print(json.dumps({k: v.tolist() for k, v in "
+    code += "release.answers(pathlib.Path(sys.argv[1]), data.load(release.ROOT / 'data')).items()}))"
+    command = [sys.executable, "-c", code, folder]
+    scripts = {"PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment() | scripts)
+    return None if done.returncode else json.loads(done.stdout.splitlines()[-1])
+
+
+def stated(card):
+    """{test: accuracy in %} that a card states."""
+    results = card["results"]
+    if "accuracy" in results:
+        return {"accuracy": results["accuracy"]}
+    return {test: states["trained"]["accuracy"] for test, states in results.items()}
+
+
+def logged(folder, root=ROOT):
+    """What logs/ says was measured with the model in `folder`, as the card should repeat it; None if it says nothing."""
+    classifier = (folder / "classifier.keras").exists()
+    path = root / "logs" / folder.name / ("results.json" if classifier else "probe.json")
+    if not path.exists():
+        return None
+    return read(path) if classifier else read(path)["test"]
+
+
+def damaged(folder, root=ROOT):
+    """What is wrong with the files in `folder`, in one sentence; an empty string if they are those of the card."""
+    try:
+        card = read(folder / "card.json")
+        wrong = [name for name, digest in card["sha256"].items() if sha256(folder / name) != digest]
+    except (OSError, ValueError, KeyError) as error:
+        return f"{folder.name}: a file is missing or card.json cannot be read ({error}): check the folder out again."
+    if wrong:
+        return f"{folder.name}: {', '.join(wrong)} differs from the SHA-256 in card.json: check it out again."
+    if "results" not in card or card["results"] != logged(folder, root):
+        return f"{folder.name}: card.json does not state the results in logs/: run `make probe` on it, then `make release` on that run."
+    return ""
+
+
+def check(name, measured, card):
+    """Lines to print and whether all is well: measured and card are {test: accuracy in %}."""
+    lines, well = [], set(measured) == set(card)
+    if not well:
+        lines.append(f"{name}: card.json states other tests: {', '.join(card)}")
+    for test, value in measured.items():
+        near = abs(value - card.get(test, -100)) <= TOLERANCE
+        well = well and near
+        verdict = "ok" if near else f"DIFFERS by more than {TOLERANCE}"
+        lines.append(f"{name:24}{test:22}{value:6.2f} measured,{card.get(test, float('nan')):6.2f} stated: {verdict}")
+    return lines, well
+
+
+def verify(*words):
+    """Verify the folders named, or all; exits with 1 if one does not hold what it promises."""
+    names = {path.name for path in ROOT.glob("weights/*") if path.is_dir()}
+    names |= {path.parent.name for path in ROOT.glob("logs/*/probe.json")}  # what the README's table shows
+    folders = [pathlib.Path(word).resolve() for word in words] or [ROOT / "weights" / name for name in sorted(names)]
+    well = bool(folders)
+    for folder in folders:
+        problem = damaged(folder)
+        right = None if problem else measured(folder)
+        if problem or right is None:
+            print(problem or f"{folder.name}: could not be measured, see above.")
+            well = False
+            continue
+        accuracies = {test: 100 * sum(answer) / len(answer) for test, answer in right.items()}
+        lines, fine = check(folder.name, accuracies, stated(read(folder / "card.json")))
+        print("\n".join(lines), flush=True)
+        well = well and fine
+    verdict = "all as stated" if well else "NOT as stated"
+    print(f"{len(folders)} released models, tolerance {TOLERANCE} points: {verdict}")
+    sys.exit(not well)
+
+
+def paired_difference(first, second):
+    """By how much the second of two classifiers is better on the same images, and its margin (95 %), in percentage points.
+
+    first, second: right or wrong for each image (T,).
+    """
+    import numpy as np
+
+    gain = 100.0 * (np.asarray(second, int) - np.asarray(first, int))  # for each image -100, 0 or 100
+    return round(float(gain.mean()), 2), round(float(1.96 * gain.std() / len(gain) ** 0.5), 2)
+
+
+def compare(first, second):
+    """Print the difference of two released encoders, test by test."""
+    before, after = (measured(ROOT / "weights" / pathlib.PurePath(name).name) for name in (first, second))
+    for test in before:
+        gain, margin = paired_difference(before[test], after[test])
+        print(f"{test:22}{gain:+6.2f} (± {margin:.2f}) from {first} to {second}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    {"publish": publish, "verify": verify, "compare": compare}[sys.argv[1]](*sys.argv[2:])

@@ -38,7 +38,8 @@ def build_small(mae):
         for i, part in enumerate((encoder, decoder)):
             rng = np.random.default_rng(i)
             part.set_weights([w + 0.2 * rng.standard_normal(w.shape) for w in part.get_weights()])
-        return mae["MaskedAutoencoder"](encoder, decoder, 4, mask_ratio, normalize_targets, crop_area, seed)
+        num_visible = 16 - round(mask_ratio * 16)
+        return mae["MaskedAutoencoder"](encoder, decoder, 4, num_visible, normalize_targets, crop_area, seed)
 
     return build
 

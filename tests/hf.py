@@ -4,9 +4,7 @@ import numpy as np
 
 BLOCK = {
     "norm1": "layernorm_before",
-    "attention_query": "attention.q_proj",
-    "attention_key": "attention.k_proj",
-    "attention_value": "attention.v_proj",
+    "attention_query_key_value": "attention.qkv",
     "attention_output": "attention.o_proj",
     "norm2": "layernorm_after",
     "mlp1": "mlp.fc1",
@@ -29,7 +27,10 @@ def names(encoder, decoder):
 
 
 def arrays(hf, name):
-    """The weights of their layer `name` in our order and shape; hf: {name: array}."""
+    """The weights of their layer `name` in our order and shape; hf: {name: array}. Of q_proj, k_proj and v_proj we make one layer."""
+    if name.endswith(".qkv"):
+        parts = [arrays(hf, name.replace("qkv", f"{part}_proj")) for part in "qkv"]
+        return [np.concatenate(same, axis=-1) for same in zip(*parts)]
     if name == "decoder.mask_token":
         return [hf[name][0]]  # (1, 1, D) -> (1, D)
     weight, bias = hf[f"{name}.weight"], hf[f"{name}.bias"]
@@ -55,8 +56,11 @@ def movements(encoder, decoder, start, end):
     """For each of their tensors, how far ours is from `end`, as a share of how far `end` is from `start`."""
     far = {}
     for layer, name in names(encoder, decoder):
-        for kind, ours, before, after in zip(
+        for kind, *tensors in zip(
             ("weight", "bias"), layer.get_weights(), arrays(start, name), arrays(end, name)
         ):
-            far[f"{name}.{kind}"] = float(np.linalg.norm(ours - after) / np.linalg.norm(after - before))
+            parts = [np.split(tensor, 3, axis=-1) for tensor in tensors] if name.endswith("qkv") else [[t] for t in tensors]
+            for part, (ours, before, after) in zip("qkv", zip(*parts)):
+                tensor = f"{name.replace('qkv', part + '_proj')}.{kind}"
+                far[tensor] = float(np.linalg.norm(ours - after) / np.linalg.norm(after - before))
     return far

@@ -19,10 +19,10 @@ import notebooks  # noqa: E402
 folder, stop = pathlib.Path(sys.argv[1]), sys.argv[2]
 space = notebooks.definitions("mae-pretraining.ipynb")
 keras, ops = space["keras"], space["ops"]
-(fit,) = (
-    ast.Module(ast.parse(source).body[:2], [])
+loggers, fit = (  # the cells that make the callbacks, and that fit, without what comes after
+    source
     for source in notebooks.code_cells("mae-pretraining.ipynb")
-    if "model.fit" in source
+    if "callbacks = [" in source or "model.fit(" in source
 )
 
 
@@ -52,13 +52,24 @@ class StopInBatch(keras.callbacks.Callback):
 keras.utils.set_random_seed(0)
 encoder = space["build_encoder"](32, 8, 3, 16, 1, 2, 2, masked=True)
 decoder = space["build_decoder"](16, 192, 16, 8, 1, 2, 2)
-model = space["MaskedAutoencoder"](encoder, decoder, 8, 0.75, True, 0.5, 0)
+model = space["MaskedAutoencoder"](encoder, decoder, 8, 4, True, 0.5, 0)
 model(ops.zeros((1, 32, 32, 3)))
-model.compile(
-    optimizer=space["build_optimizer"](model, space["warmup_cosine"](3e-3, 3, 1, 8), 0.05), jit_compile=True
-)
-log = space["HistoryFile"](folder / "history.csv")
-callbacks = [log, space["Checkpoint"](folder / "checkpoint.weights.h5")]
+space |= {
+    "x_train": space["load_cifar10"](ROOT / "data")[0][:1024],
+    "x_valid": None,
+    "BATCH_SIZE": 128,
+    "SEED": 0,
+    "EPOCHS": 3,
+    "WARMUP_EPOCHS": 1,
+    "LEARNING_RATE": 6e-3,
+    "WEIGHT_DECAY": 0.05,
+    "VALIDATION_IMAGES": 0,
+    "WANDB": False,
+    "RUN": folder.resolve(),  # absolute, so that runs/ does not matter
+    "model": model,
+}
+exec(loggers, space)
+callbacks = space["callbacks"]
 if stop == "batch":
     callbacks.insert(0, StopInBatch(die, 2))
 if stop.startswith("interrupt"):
@@ -76,19 +87,6 @@ if stop == "writing":
 
     model.save_weights = save_half
 
-space |= {
-    "x_train": space["load_cifar10"](ROOT / "data")[0][:1024],
-    "x_valid": None,
-    "BATCH_SIZE": 128,
-    "SEED": 0,
-    "EPOCHS": 3,
-    "VALIDATION_IMAGES": 0,
-    "callbacks": callbacks,
-    "model": model,
-    "run_folder": folder,
-    "steps_per_epoch": 8,
-}
-fit = compile(fit, "fit", "exec")
 try:
     exec(fit, space)
 except KeyboardInterrupt:

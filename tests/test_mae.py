@@ -1,7 +1,5 @@
 """The definitions of mae-pretraining.ipynb, each against what it says it does."""
 
-import ast
-import json
 import math
 
 import keras
@@ -239,19 +237,48 @@ def test_targets_without_normalisation_are_the_scaled_pixels(mae, images):
     assert (mean == 0).all() and (spread == 1).all()
 
 
-def test_reconstruction_keeps_visible_patches(mae, build_small, images):
+def test_drawings_keep_visible_patches(mae, build_small, images):
+    """And hidden ones are the predictions with each patch's own mean and spread."""
     model = build_small()
     noise = np.random.default_rng(0).random((8, 16)).astype("float32")
-    mask = numpy(mae["random_masking"](noise, 4)[2])
-    masked, drawn = (numpy(mae["patchify"](numpy(x), 4)) for x in mae["reconstruct"](model, images, noise, 4))
+    targets, _, predictions, mask = numpy(mae["compare"](model, images, noise, 4))
+    np.testing.assert_array_equal(mask, numpy(mae["random_masking"](noise, 4)[2]))
+    drawn = numpy(mae["patchify"](mae["paint"](predictions, images, mask, 4, True), 4))
     patches = numpy(mae["patchify"](images, 4))
-    np.testing.assert_array_equal(masked[mask == 0], patches[mask == 0])
     np.testing.assert_array_equal(drawn[mask == 0], patches[mask == 0])
-    assert (masked[mask == 1] == 200).all()
     ids_keep, ids_restore, _ = numpy(mae["random_masking"](noise, 4))
-    predictions = numpy(model.decoder([numpy(model.encoder([images, ids_keep])), ids_restore]))
+    expected = numpy(model.decoder([numpy(model.encoder([images, ids_keep])), ids_restore]))
     mean, spread = patches.mean(-1, keepdims=True), patches.std(-1, ddof=1, keepdims=True)
-    np.testing.assert_allclose(drawn[mask == 1], (predictions * spread + mean)[mask == 1], atol=0.01)
+    np.testing.assert_allclose(drawn[mask == 1], (expected * spread + mean)[mask == 1], atol=0.01)
+    right = numpy(mae["patchify"](mae["paint"](targets, images, mask, 4, True), 4))
+    np.testing.assert_allclose(right, patches, atol=0.01)
+
+
+def test_smooth_fill_solves_laplaces_equation(mae):
+    """Visible pixels stay; a plane, which solves the equation, is restored inside; nothing of a hidden pixel is used."""
+    rows, columns = np.mgrid[:16, :16]
+    plane = np.stack([3 * rows + 5 * columns, 100 - 2 * rows, 0 * rows + 7], -1)[None].astype("float32")
+    mask = np.zeros((1, 16))
+    mask[0, [5, 10]] = 1  # away from the border, where there are no neighbours outside
+    damaged = np.array(mae["unpatchify"](np.where(mask[..., None] == 1, 255, numpy(mae["patchify"](plane, 4))), 4))
+    np.testing.assert_allclose(mae["smooth_fill"](damaged, mask, 4), plane, atol=0.01)
+
+
+def test_filling_is_scaled_for_the_least_error(mae, build_small, images):
+    """Any other multiple of the smooth filling is worse."""
+    noise = np.random.default_rng(0).random((8, 16)).astype("float32")
+    targets, filling, _, mask = numpy(mae["compare"](build_small(), images, noise, 8))
+    errors = [float(mae["masked_error"](targets, scale * filling, mask)) for scale in (0.9, 1, 1.1)]
+    assert errors[1] < min(errors[0], errors[2])
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_attention_by_hand_is_keras_attention(mae, heads):
+    query, key, value = np.random.default_rng(0).standard_normal((3, 2, 5, heads, 6)).astype("float32")
+    mixed, weights = numpy(mae["softmax_attention"](query, key, value))
+    np.testing.assert_allclose(mixed, numpy(ops.dot_product_attention(query, key, value)), atol=1e-5)
+    assert weights.shape == (2, heads, 5, 5)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
 
 
 # --- positions, schedule, optimiser, counts ---
@@ -274,8 +301,9 @@ def test_positions(mae, grid, width):
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 3])
-def test_learning_rate(mae, warmup):
-    schedule = mae["warmup_cosine"](0.3, 8, warmup, 25)
+def test_learning_rate(mae, build_small, warmup):
+    optimizer = mae["build_optimizer"](build_small(), 0.3, 0.05, 8, warmup, 25)
+    schedule = optimizer._learning_rate
     for step in range(0, 201):
         if step < warmup * 25:
             expected = 0.3 * step / (warmup * 25)
@@ -287,7 +315,7 @@ def test_learning_rate(mae, warmup):
 def test_weight_decay_spares_biases_and_norms(mae, build_small):
     """With gradients of zero only decay moves a weight, by learning rate x decay; biases and norms are the vectors among the weights."""
     model = build_small()
-    optimizer = mae["build_optimizer"](model, 0.1, 0.5)
+    optimizer = mae["build_optimizer"](model, 0.1, 0.5, 8, 0, 1)  # no warm-up: the first step has the full rate
     before = numpy([v.value for v in model.trainable_variables])
     optimizer.apply([ops.zeros_like(v) for v in model.trainable_variables], model.trainable_variables)
     assert {v.ndim for v in before} == {1, 2}
@@ -297,11 +325,9 @@ def test_weight_decay_spares_biases_and_norms(mae, build_small):
 
 
 def test_optimizer_is_the_papers(mae, build_small):
-    optimizer = mae["build_optimizer"](build_small(), 0.1, 0.05)
-    assert isinstance(optimizer, keras.optimizers.AdamW) and (optimizer.beta_1, optimizer.beta_2) == (
-        0.9,
-        0.95,
-    )
+    optimizer = mae["build_optimizer"](build_small(), 0.1, 0.05, 8, 1, 1)
+    assert isinstance(optimizer, keras.optimizers.AdamW)
+    assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.95, 1e-8)
 
 
 def test_no_gradient_is_a_list_of_slices(mae, build_small, images):
@@ -318,15 +344,15 @@ def test_no_gradient_is_a_list_of_slices(mae, build_small, images):
         }
     for model, loss in losses.items():
         gradients = tape.gradient(loss, model.trainable_variables)
-        assert len(gradients) > 20 and all(isinstance(g, tensorflow.Tensor) for g in gradients)
+        assert len(gradients) > 15 and all(isinstance(g, tensorflow.Tensor) for g in gradients)
 
 
-@pytest.mark.parametrize("sizes", [(48, 128, 6, 64, 2, 2), (48, 16, 1, 8, 1, 4), (12, 8, 2, 4, 3, 1)])
-def test_count_by_hand(mae, sizes):
-    patch_dim, width, depth, decoder_width, decoder_depth, mlp_ratio = sizes
-    encoder = mae["build_encoder"](16, math.isqrt(patch_dim // 3), 3, width, depth, 2, mlp_ratio, masked=True)
-    decoder = mae["build_decoder"](16, patch_dim, width, decoder_width, decoder_depth, 2, mlp_ratio)
-    assert mae["count_parameters"](*sizes) == (encoder.count_params(), decoder.count_params())
+@pytest.mark.parametrize("width, mlp_ratio", [(128, 2), (16, 4), (8, 1)])
+def test_count_by_hand(mae, width, mlp_ratio):
+    """The parameters that one block more adds."""
+    encoders = [mae["build_encoder"](16, 4, 3, width, depth, 2, mlp_ratio, masked=True) for depth in (1, 2)]
+    added = encoders[1].count_params() - encoders[0].count_params()
+    assert mae["block_parameters"](width, mlp_ratio) == added
 
 
 # --- crops ---
@@ -422,68 +448,3 @@ def test_batches_are_a_new_permutation_each_epoch(mae):
         "a resumed run sees another order"
     )
     assert not np.array_equal(epoch_of(mae["Batches"]([np.arange(50)], 8, seed=2, epoch=0)), epochs[0])
-
-
-# --- settings ---
-
-
-@pytest.fixture(scope="module")
-def good():
-    """The notebook's settings as `check_settings` gets them."""
-    cells = json.loads((notebooks.ROOT / "mae-pretraining.ipynb").read_text())["cells"]
-    (cell,) = (cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
-    return {
-        node.targets[0].id.lower(): ast.literal_eval(node.value)
-        for node in ast.parse("".join(cell["source"])).body
-    }
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {},
-        {"patch_size": 8},
-        {"patch_size": 2, "mask_ratio": 0.9},
-        {"image_size": 64, "patch_size": 16},
-        {"warmup_epochs": 0, "epochs": 1},
-        {"crop_area": 1},
-        {"train_images": 256},
-        {"train_images": 1024, "validation_images": 256, "batch_size": 768},
-    ],
-)
-def test_good_settings_pass(mae, good, change):
-    mae["check_settings"](good | change)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"patch_size": 5},
-        {"patch_size": 0},
-        {"patch_size": 64},
-        {"mask_ratio": 0},
-        {"mask_ratio": 1},
-        {"mask_ratio": 0.001},
-        {"mask_ratio": -0.5},
-        {"encoder_heads": 3},
-        {"encoder_heads": 0},
-        {"decoder_heads": 5},
-        {"decoder_width": 66},
-        {"crop_area": 0},
-        {"crop_area": 1.5},
-        {"epochs": 20, "warmup_epochs": 20},
-        {"warmup_epochs": -1},
-        {"epochs": 0, "warmup_epochs": 0},
-        {"batch_size": 512, "train_images": 511},
-        {"batch_size": 0},
-        {"train_images": 50_001},
-        {"train_images": 1024, "validation_images": 1024},
-        {"validation_images": -1},
-    ],
-    ids=str,
-)
-def test_wrong_settings_get_one_sentence(mae, good, change, one_sentence):
-    with pytest.raises(ValueError) as error:
-        mae["check_settings"](good | change)
-    one_sentence(str(error.value))
-    assert any(name.upper() in str(error.value) for name in change)

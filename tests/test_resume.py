@@ -1,11 +1,13 @@
 """A run that is killed and started again ends with the very weights of one that was not."""
 
+import csv
 import json
 import os
 import pathlib
 import signal
 import subprocess
 
+import notebooks
 import numpy as np
 import pytest
 from conftest import interpreter
@@ -24,16 +26,15 @@ def train(name, folder, stop="never"):
 
 
 def losses(folder):
-    """The columns epoch and loss of history.csv, as text."""
-    rows = [line.split(",") for line in (folder / "history.csv").read_text().splitlines()]
-    columns = [rows[0].index(name) for name in ("epoch", "loss")]
-    return [[row[column] for column in columns] for row in rows]
+    """Epoch (from 0) and loss of each row of history.csv, as text; an epoch that was cut off may stand there twice."""
+    rows = csv.DictReader((folder / "history.csv").read_text().splitlines())
+    return [(row["epoch"], row["loss"]) for row in rows]
 
 
 def assert_same_run(folder, reference):
     """Three epochs with the same losses, and the same weights, optimiser and random state at the end."""
-    assert losses(folder) == losses(reference)
-    assert [row[0] for row in losses(folder)] == ["epoch", "1", "2", "3"]
+    assert set(losses(folder)) == set(losses(reference)), "an epoch that was run again differs from the first time"
+    assert [epoch for epoch, _ in losses(reference)] == ["0", "1", "2"] == [str(n) for n in notebooks.epochs(folder / "history.csv")]
     with np.load(folder / "final.npz") as ours, np.load(reference / "final.npz") as theirs:
         assert ours.files == theirs.files and len(ours.files) > 40
         assert all(np.array_equal(ours[array], theirs[array]) for array in ours.files)
@@ -53,9 +54,7 @@ def test_killed_run_ends_as_if_it_had_not_been(uninterrupted, tmp_path, stop):
     name, reference = uninterrupted
     assert train(name, tmp_path, stop)[0] == -signal.SIGKILL
     assert (tmp_path / "partial.weights.h5").exists() == (stop == "writing")
-    assert len(losses(tmp_path)) == {"batch": 2, "writing": 3}[stop], (
-        "header and finished epochs at the moment of the kill"
-    )
+    assert len(losses(tmp_path)) == {"batch": 1, "writing": 2}[stop], "epochs written down at the moment of the kill"
     status, output = train(name, tmp_path)
     assert status == 0 and "finished=1" in output
 

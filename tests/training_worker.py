@@ -57,10 +57,9 @@ uniform = keras.random.uniform
 keras.random.uniform = lambda shape, *args, seed=None, **kwargs: (
     seed.next() if isinstance(seed, Noise) else uniform(shape, *args, seed=seed, **kwargs)
 )
-model = space["MaskedAutoencoder"](encoder, decoder, 4, 0.75, True, 1, 0)
+model = space["MaskedAutoencoder"](encoder, decoder, 4, 16, True, 1, 0)
 model.seed_generator = Noise(np.random.default_rng(1).random((32, 32, 64), dtype="float32"))
-schedule = space["warmup_cosine"](3e-3, 8, 2, 4)
-model.compile(optimizer=space["build_optimizer"](model, schedule, 0.05), jit_compile=True)
+model.compile(space["build_optimizer"](model, 3e-3, 0.05, 8, 2, 4), jit_compile=True)
 losses = Losses()
 model.fit(space["Batches"]([records.reshape(-1, 32, 32, 3)], 32, 0, 0), epochs=8, callbacks=[losses], shuffle=False, verbose=0)
 print(json.dumps({"losses": losses.losses, "movements": hf.movements(encoder, decoder, start, end)}))

@@ -1,0 +1,243 @@
+"""Rebuild what README.md, logs/README.md and weights/README.md take from logs/: python scripts/readme.py
+
+Every number in the results stands between markers that this script fills; tests/test_readme.py compares. With the words
+`address https://github.com/owner/name` it writes the repository's address into README and notebooks instead.
+"""
+
+import csv
+import json
+import re
+import sys
+
+from notebooks import NOTEBOOKS, PUBLISHED, ROOT, config, read, summary
+
+LOGS = ROOT / "logs"
+ROWS = {  # the predecessor's linear probes after 100 epochs, one run each, test set, in %
+    "mae-3x1-mask60-100ep": 44.25,
+    "mae-3x1-mask75-100ep": 46.84,
+    "mae-6x2-mask75-100ep": 48.16,
+    "mae-9x3-mask75-100ep": PUBLISHED,
+}
+CLASSIFIER, CLASSIFIER_PUBLISHED = "classifier-3-100ep", "about 76 % after 100 epochs"
+TESTS = ("probe, final tokens", "probe, all blocks", "neighbours")
+
+
+def log(run, name):
+    """logs/<run>/<name>.json as a dict."""
+    return read(LOGS / run / f"{name}.json")
+
+
+def released(runs=ROWS):
+    """Those of the runs that have been released, and probed since."""
+    probed = [run for run in runs if (LOGS / run / "probe.json").exists()]
+    return [run for run in probed if log(run, "probe")["sha256"] == log(run, "card")["sha256"]["encoder.keras"]]
+
+
+def old_token(run):
+    """Whether a run was trained with the mask token's wrong step: its mask token is an embedding."""
+    return '"Embedding"' in config(ROOT / "weights" / run / "decoder.keras")
+
+
+def table(rows):
+    """Markdown of a table; the first row is its head."""
+    lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def duration(seconds):
+    """Hours and minutes, as 1:05 h."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02} h"
+
+
+def scores(run, tests=TESTS):
+    """For each test the accuracy in %, and the untrained encoder's in brackets."""
+    found = log(run, "probe")["test"]
+    return [f"{found[t]['trained']['accuracy']:.2f} ({found[t]['untrained']['accuracy']:.2f})" for t in tests]
+
+
+def quickstart():
+    """The last line that `make quickstart` printed."""
+    return "```\n" + summary(LOGS / "quickstart") + "\n```"
+
+
+def results():
+    """The published table with ours beside it; in brackets the untrained encoder of the same depth."""
+    rows = [["layers", "mask", "published", "**linear probe** (untrained)", "all blocks (untrained)"]]
+    for run in released():
+        s = log(run, "card")["settings"]
+        name = f"[{s['encoder_layers']} & {s['decoder_layers']}](weights/{run})" + ("†" if old_token(run) else "")
+        probe, blocks = scores(run, TESTS[:2])
+        rows.append([name, f"{s['mask_ratio']:.2f}", ROWS[run], re.sub(r"^[\d.]+", r"**\g<0>**", probe), blocks])
+    return table(rows)
+
+
+def baseline():
+    """One sentence on the supervised run."""
+    card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")
+    return (
+        f"With labels from scratch, {card['layers']} layers, {card['epochs']} epochs: **{score['accuracy']:.2f} %** "
+        f"(published: {CLASSIFIER_PUBLISHED}; one run, seed {card['settings']['seed']}; [weights](weights/{CLASSIFIER}), [logs](logs/{CLASSIFIER}))."
+    )
+
+
+def details():
+    """All tests of each released encoder, and what training it took."""
+    rows = [
+        ["run", *(f"{test} (untrained)" for test in TESTS), "encoder parameters", "error on hidden patches", "training"]
+    ]
+    for run in released():
+        card = log(run, "card")
+        time = f"{duration(card['seconds'])}, {card['hardware']}"
+        loss, size = card["loss"]["loss"], f"{card['parameters']['encoder']:,}"
+        rows.append([f"[`{run}`]({run})", *scores(run), size, loss, time])
+    return table(rows)
+
+
+def tries(name, columns):
+    """Table of the tries in logs/<name>.csv. columns: {heading: column}."""
+    with open(LOGS / f"{name}.csv") as file:
+        return table([list(columns), *([row[c] for c in columns.values()] for row in csv.DictReader(file))])
+
+
+SETTINGS = {
+    "learning rate": "learning_rate",
+    "smallest crop": "crop_area",
+    "weight decay": "weight_decay",
+    "epochs": "epochs",
+}
+LOSS = {"validation loss": "validation_loss"}
+PROBED = {"validation probe, %": "validation_probe", "untrained, %": "untrained"}
+
+
+def recipe():
+    """The tries of pre-training on held-out images."""
+    return tries("recipe", SETTINGS | LOSS | PROBED)
+
+
+def recipe_classifier():
+    """The tries of the supervised baseline on the same held-out images."""
+    return tries("recipe-classifier", SETTINGS | LOSS | {"validation accuracy, %": "validation_accuracy"})
+
+
+def training():
+    """The runs with the mask token and the attention as they were and as they are."""
+    return tries(
+        "training", {"mask token": "mask_token", "query, key, value": "attention", "seed": "seed"} | LOSS | PROBED
+    )
+
+
+def effect():
+    """What the mended mask token did, in a sentence."""
+    with open(LOGS / "training.csv") as file:
+        rows = list(csv.DictReader(file))
+
+    def pair(column, **wanted):
+        return " and ".join(row[column] for row in rows if wanted.items() <= row.items())
+
+    before, after = {"mask_token": "embedding", "attention": "apart"}, {"mask_token": "kernel", "attention": "apart"}
+    return (
+        f"6 & 2, 15 epochs, 5,000 held-out images, seeds 0 and 1: validation loss {pair('validation_loss', **before)} before, "
+        f"{pair('validation_loss', **after)} after; linear probe {pair('validation_probe', **before)} % before, {pair('validation_probe', **after)} % after."
+    )
+
+
+def weights():
+    """What there is to download."""
+    rows = [["folder", "what", "linear probe (untrained)", "all blocks (untrained)", "MB"]]
+    for run in released(sorted(path.parent.name for path in LOGS.glob("*/probe.json"))):
+        s = log(run, "card")["settings"]
+        what = f"masked autoencoder, {s['encoder_layers']} & {s['decoder_layers']} layers, mask {s['mask_ratio']:.2f}, {s['epochs']} epochs"
+        rows.append([f"[`{run}`]({run})", what, *scores(run, TESTS[:2]), megabytes(run)])
+    card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")["accuracy"]
+    what = (
+        f"supervised classifier, {card['layers']} layers, {card['epochs']} epochs: {score:.2f} % of test images right"
+    )
+    return table([*rows, [f"[`{CLASSIFIER}`]({CLASSIFIER})", what, "", "", megabytes(CLASSIFIER)]])
+
+
+def megabytes(run):
+    """Size of the files in weights/<run>/, in millions of bytes."""
+    return f"{sum(path.stat().st_size for path in (ROOT / 'weights' / run).glob('*.keras')) / 1e6:.1f}"
+
+
+DOCUMENTS = {
+    "README.md": (quickstart, results, effect, baseline),
+    "logs/README.md": (details, training, recipe, recipe_classifier),
+    "weights/README.md": (weights,),
+}
+
+
+def between(text, name, content):
+    """`text` with what stands between the markers <!-- name --> and <!-- /name --> replaced."""
+    pattern = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
+    text, found = pattern.subn(lambda match: f"<!-- {name} -->{content}<!-- /{name} -->", text)
+    assert found == 1, f"the markers <!-- {name} --> ... <!-- /{name} --> are missing"
+    return text
+
+
+def filled(document):
+    """The text of a document (a key of DOCUMENTS) with all marked parts rebuilt."""
+    text = (ROOT / document).read_text()
+    for part in DOCUMENTS[document]:
+        text = between(text, part.__name__, f"\n{part()}\n")
+    return text
+
+
+# --- the repository's address ---
+
+
+def badges(address, notebooks):
+    """Markdown of *Open in Colab* badges; empty without an address."""
+    colab = address.rstrip("/").replace("https://github.com/", "https://colab.research.google.com/github/")
+    badge = "https://colab.research.google.com/assets/colab-badge.svg"
+    return "".join(
+        f"\n[![Open {name} in Colab]({badge})]({colab}/blob/main/{name}) `{name}`\n" for name in notebooks if address
+    )
+
+
+def download(text, address):
+    """Markdown that fetches, by web address and SHA-256, the encoder that `text` loads from a copy of the repository."""
+    if not address:
+        return ""
+    path = re.search(r"weights/[\w-]+/encoder\.keras", text)[0]
+    digest = read((ROOT / path).with_name("card.json"))["sha256"]["encoder.keras"]
+    return f"""
+Without a copy of the repository, let Keras fetch the file, check its SHA-256 and keep it:
+
+```python
+import keras
+path = keras.utils.get_file(
+    "{path.split("/")[1]}.keras",
+    "{address.rstrip("/")}/raw/main/{path}",
+    file_hash="{digest}",
+)
+encoder = keras.saving.load_model(path)
+```
+"""
+
+
+def addressed(address):
+    """What README and notebooks should be with this address: file name -> content."""
+    readme = between((ROOT / "README.md").read_text(), "address", badges(address, NOTEBOOKS))
+    files = {"README.md": between(readme, "download", download(readme, address))}
+    for name in NOTEBOOKS:
+        notebook = read(ROOT / name)
+        head = notebook["cells"][0]
+        head["source"] = between("".join(head["source"]), "address", badges(address, [name])).splitlines(keepends=True)
+        files[name] = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    return files
+
+
+def main(command="", address=""):
+    """Write the documents, or the address."""
+    if command == "address":
+        for name, content in addressed(address).items():
+            (ROOT / name).write_text(content)
+    else:
+        for document in DOCUMENTS:
+            (ROOT / document).write_text(filled(document))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

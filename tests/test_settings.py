@@ -1,0 +1,125 @@
+"""Parameters of a run: good ones pass, each wrong one gets one clear sentence before anything is written."""
+
+import notebooks
+import pytest
+from conftest import ROOT
+
+PRETRAINING, PROBE, CLASSIFICATION = notebooks.NOTEBOOKS
+
+
+def problem(notebook, change):
+    """What is wrong with a notebook's defaults, changed so."""
+    settings = {name.lower(): value for name, value in notebooks.parameters(notebook).items()}
+    assert set(change) <= set(settings)
+    return notebooks.problem(settings | change)
+
+
+@pytest.mark.parametrize(
+    "notebook, change",
+    [
+        (PRETRAINING, {}),
+        (PROBE, {}),
+        (CLASSIFICATION, {}),
+        (PRETRAINING, {"patch_size": 8}),
+        (PRETRAINING, {"patch_size": 2, "mask_ratio": 0.9}),
+        (PRETRAINING, {"warmup_epochs": 0, "epochs": 1}),
+        (PRETRAINING, {"crop_area": 1}),
+        (PRETRAINING, {"train_images": 256}),
+        (PRETRAINING, {"train_images": 1024, "validation_images": 256, "batch_size": 768}),
+        (PRETRAINING, {"weight_decay": 0, "seed": 7, "run": "a.b-c_d"}),
+        (CLASSIFICATION, {"pretrained": True}),
+        (PROBE, {"train_images": 1024, "validation_images": 256, "test_images": 500}),
+    ],
+    ids=str,
+)
+def test_good_settings_pass(notebook, change):
+    assert problem(notebook, change) is None
+
+
+@pytest.mark.parametrize(
+    "notebook, change",
+    [
+        *(
+            (PRETRAINING, {name: value})
+            for name in (
+                "patch_size encoder_width encoder_layers encoder_heads decoder_width decoder_layers decoder_heads mlp_ratio batch_size epochs"
+            ).split()
+            for value in (0, -3)
+        ),
+        *(
+            (PRETRAINING, {name: value})
+            for name in ("learning_rate", "weight_decay", "mask_ratio", "crop_area")
+            for value in (-0.1, float("nan"), float("inf"))
+        ),
+        (PRETRAINING, {"learning_rate": 0}),
+        (PRETRAINING, {"patch_size": 5}),
+        (PRETRAINING, {"patch_size": 64}),
+        (PRETRAINING, {"mask_ratio": 0}),
+        (PRETRAINING, {"mask_ratio": 1}),
+        (PRETRAINING, {"mask_ratio": 0.001}),
+        (PRETRAINING, {"encoder_heads": 3}),
+        (PRETRAINING, {"decoder_heads": 5}),
+        (PRETRAINING, {"decoder_width": 66}),
+        (PRETRAINING, {"crop_area": 0}),
+        (PRETRAINING, {"crop_area": 1.5}),
+        (PRETRAINING, {"epochs": 20, "warmup_epochs": 20}),
+        (PRETRAINING, {"warmup_epochs": -1}),
+        (PRETRAINING, {"batch_size": 512, "train_images": 511}),
+        (PRETRAINING, {"train_images": 50_001}),
+        (PRETRAINING, {"train_images": 1024, "validation_images": 1024}),
+        (PRETRAINING, {"validation_images": -1}),
+        (PRETRAINING, {"seed": -1}),
+        (PRETRAINING, {"seed": 2**40}),
+        (PRETRAINING, {"run": "../../evil"}),
+        (PRETRAINING, {"run": ""}),
+        (PRETRAINING, {"run": "a/b"}),
+        (PRETRAINING, {"run": ".."}),
+        (CLASSIFICATION, {"epochs": 0, "warmup_epochs": 0}),
+        (CLASSIFICATION, {"encoder": "runs/no-such-run"}),
+        (PROBE, {"encoder": "runs/no-such-run"}),
+        (PROBE, {"validation_images": 0}),
+        (PROBE, {"test_images": 10_001}),
+        (PROBE, {"train_images": 200, "validation_images": 150}),
+    ],
+    ids=str,
+)
+def test_wrong_settings_get_one_sentence(notebook, change, one_sentence):
+    sentence = problem(notebook, change)
+    one_sentence(sentence)
+    assert any(name.upper() in sentence for name in change)
+
+
+@pytest.mark.parametrize("word", ["EPOCHS", "EPOCH=3", "EPOCHS=2.5", "EPOCHS=true", "LEARNING_RATE=nan", "WANDB=1", "MASK_RATIO='a'"])
+def test_wrong_words_get_one_sentence(word, one_sentence):
+    with pytest.raises(SystemExit) as stop:
+        notebooks.parse([word], notebooks.parameters(PRETRAINING))
+    one_sentence(stop.value.code.replace("'", ""))
+    assert word.partition("=")[0] in stop.value.code
+
+
+def test_words_become_values():
+    words = ["EPOCHS=3", "LEARNING_RATE=1", "RUN=deep", "WANDB=True", "MASK_RATIO=0.9"]
+    expected = {"EPOCHS": 3, "LEARNING_RATE": 1, "RUN": "deep", "WANDB": True, "MASK_RATIO": 0.9}
+    assert notebooks.parse(words, notebooks.parameters(PRETRAINING)) == expected
+
+
+def test_refused_run_writes_nothing(one_sentence):
+    """Not inside runs/, and not outside."""
+    before = sorted((ROOT / "runs").glob("*")), sorted(ROOT.parent.glob("*"))
+    for run in ("../evil", "../../evil", "ci-refused"):
+        with pytest.raises(SystemExit) as stop:
+            notebooks.run(PRETRAINING, RUN=run, ENCODER_LAYERS=0 if run == "ci-refused" else 1)
+        one_sentence(stop.value.code)
+    assert (sorted((ROOT / "runs").glob("*")), sorted(ROOT.parent.glob("*"))) == before
+
+
+@pytest.mark.parametrize("what", ["card", "digest"])
+def test_foreign_encoder_is_refused(tmp_path, monkeypatch, what, one_sentence):
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    (tmp_path / "encoder.keras").write_bytes(b"weights")
+    if what == "digest":
+        (tmp_path / "card.json").write_text('{"sha256": {"encoder.keras": "0"}}')
+    one_sentence(notebooks.foreign("."))
+    assert "SHA-256" in notebooks.foreign(".")
+    (tmp_path / "card.json").write_text('{"sha256": {"encoder.keras": "%s"}}' % notebooks.sha256(tmp_path / "encoder.keras"))
+    assert notebooks.foreign(".") is None
