@@ -46,8 +46,8 @@ compare: data  ## two released encoders on the same images: make compare ENCODER
 verify: data  ## measure every released model again and compare with its card and the logs
 	$(BIN)/python scripts/release.py verify
 
-address: .venv/ready  ## write REPOSITORY (above) into the README and the notebooks
-	$(BIN)/python scripts/readme.py address $(REPOSITORY)
+address:  ## write REPOSITORY (above) into the README and the notebooks
+	$(PYTHON) scripts/readme.py address $(REPOSITORY)
 
 data: .venv/ready  ## bring CIFAR-10 into data/
 	@$(BIN)/python scripts/data.py

@@ -14,6 +14,7 @@ import tempfile
 import urllib.request
 
 import numpy as np
+
 from notebooks import PRETRAINING, ROOT, definitions, sha256
 
 load = definitions(PRETRAINING, {"load_cifar10"})["load_cifar10"]

@@ -33,6 +33,7 @@ PRETRAINING, PROBE, CLASSIFICATION = NOTEBOOKS = (
 )
 PUBLISHED = 49.33  # the predecessor's best linear probe, after 100 epochs, in %
 TRIES = {"EPOCHS": 10, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
+CLASSIFIER_RATES = ("1e-3", "2e-3", "4e-3")
 RECIPE = {  # table: notebook, run: settings
     "recipe": (
         PRETRAINING,
@@ -47,15 +48,9 @@ RECIPE = {  # table: notebook, run: settings
     ),
     "recipe-classifier": (
         CLASSIFICATION,
-        {
-            f"recipe-classifier-lr-{rate}": {"EPOCHS": 5, "LEARNING_RATE": float(rate)}
-            for rate in ("1e-3", "2e-3", "4e-3")
-        },
+        {f"recipe-classifier-lr-{r}": {"EPOCHS": 5, "LEARNING_RATE": float(r)} for r in CLASSIFIER_RATES},
     ),
 }
-
-
-# --- what a notebook defines ---
 
 
 def cells(notebook, kind="code"):
@@ -95,9 +90,6 @@ def definitions(notebook, only=None):
     return namespace
 
 
-# --- before a run ---
-
-
 def parse(words, defaults):
     """["EPOCHS=100", "RUN=deep"] -> {"EPOCHS": 100, "RUN": "deep"}; exits with a sentence on a wrong name or kind of value."""
     values = {}
@@ -123,19 +115,11 @@ def problem(settings):
     s = settings
     if not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", s["run"]):
         return f"RUN {s['run']!r} must be letters and digits, joined by - or _ or dots."
-    may_be_0 = {
-        "seed",
-        "warmup_epochs",
-        "validation_images",
-        "weight_decay",
-        "learning_rate",
-        "mask_ratio",
-        "crop_area",
-    }
-    for name in (name for name, value in s.items() if isinstance(value, (int, float)) and not isinstance(value, bool)):
+    may_be_0 = "seed warmup_epochs validation_images weight_decay learning_rate mask_ratio crop_area".split()
+    for name, value in s.items():
         least = 0 if name in may_be_0 else 1
-        if not (math.isfinite(s[name]) and s[name] >= least):
-            return f"{name.upper()} must be {least} or more, not {s[name]}."
+        if type(value) in (int, float) and not (math.isfinite(value) and value >= least):
+            return f"{name.upper()} must be {least} or more, not {value}."
     if not s.get("learning_rate", 1) > 0:
         return f"LEARNING_RATE {s['learning_rate']} must be above 0."
     if not 0 < s.get("crop_area", 1) <= 1:
@@ -146,9 +130,7 @@ def problem(settings):
         return f"WARMUP_EPOCHS {s['warmup_epochs']} must be below EPOCHS {s['epochs']}."
     if "patch_size" in s:
         if 32 % s["patch_size"]:
-            return (
-                f"PATCH_SIZE {s['patch_size']} does not divide 32, the side of CIFAR-10's images: choose one that does."
-            )
+            return f"PATCH_SIZE {s['patch_size']} does not divide 32, the side of CIFAR-10's images."
         patches = (32 // s["patch_size"]) ** 2
         if not 1 <= patches - round(s["mask_ratio"] * patches) < patches:
             return f"MASK_RATIO {s['mask_ratio']} must hide at least one of {patches} patches, and leave one."
@@ -182,9 +164,8 @@ def open_run(folder, settings):
     old = read(path) if path.exists() else settings
     differ = sorted(name for name in old | settings if old.get(name) != settings.get(name))
     if differ:
-        sys.exit(
-            f"runs/{folder.name} holds a run with other settings ({', '.join(differ)}): choose another RUN or delete it."
-        )
+        names = ", ".join(differ)
+        sys.exit(f"runs/{folder.name} holds a run with other settings ({names}): choose another RUN or delete it.")
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         start = {"sha256": sha256(ROOT / settings["encoder"] / "encoder.keras")} if "encoder" in settings else {}
@@ -211,9 +192,6 @@ print(json.dumps({"backend": name, "versions": versions, "hardware": hardware}))
     return json.loads(found.stdout.splitlines()[-1]) | {"commit": commit}
 
 
-# --- a run ---
-
-
 def run(notebook, **values):
     """Execute a notebook with these parameters, and return the run's folder; whatever stops it ends the program with a sentence."""
     import papermill
@@ -232,13 +210,9 @@ def run(notebook, **values):
     follower.start()
     os.environ.update(environment())
     try:
+        bar = sys.stderr.isatty()
         papermill.execute_notebook(
-            str(ROOT / notebook),
-            str(partial),
-            values,
-            cwd=str(ROOT),
-            progress_bar=sys.stderr.isatty(),
-            kernel_name="python3",
+            str(ROOT / notebook), str(partial), values, cwd=str(ROOT), progress_bar=bar, kernel_name="python3"
         )
     except papermill.PapermillExecutionError as error:
         sys.exit(f"{error.ename}: {error.evalue}")
@@ -286,16 +260,16 @@ def card(folder, settings):
     batches = images // settings["batch_size"] * settings["batch_size"]
     files = sorted(folder.glob("*.keras"))
     start, pretrained = read(folder / "provenance.json"), settings.get("pretrained")
+    labels, what = "with", "supervised classifier: images 0-255 -> logits of the ten CIFAR-10 classes"
+    if "mask_ratio" in settings:
+        labels, what = "without", "masked autoencoder (arXiv 2111.06377): encoder: images 0-255 -> tokens; "
+        what += "decoder: tokens, ids_restore -> patches"
     return {
-        "what": "masked autoencoder (arXiv 2111.06377): encoder: images 0-255 -> tokens; decoder: tokens, ids_restore -> patches"
-        if "mask_ratio" in settings
-        else "supervised classifier: images 0-255 -> logits of the ten CIFAR-10 classes",
+        "what": what,
         "settings": settings,
         **({} if pretrained is None else {"start": start["sha256"] if pretrained else "random weights"}),
         "layers": max(len(set(re.findall(r'"(block_\d+)"', config(file)))) for file in files),
-        "data": f"CIFAR-10, {images} training images "
-        + ("without" if "mask_ratio" in settings else "with")
-        + " their labels",
+        "data": f"CIFAR-10, {images} training images {labels} their labels",
         "parameters": {file.stem: count_parameters(file) for file in files},
         "epochs": len(rows),
         "seconds": round(sum(seconds), 1),
@@ -320,9 +294,7 @@ def count_parameters(file):
 
     sizes = []
     with zipfile.ZipFile(file) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights:
-        weights["layers"].visititems(
-            lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None
-        )
+        weights["layers"].visititems(lambda _, item: sizes.append(getattr(item, "size", 0)))
     return int(sum(sizes))
 
 
@@ -330,27 +302,25 @@ def tidy(path):
     """Leave of an executed notebook what a reader wants: no time stamps, no start-up chatter, of a progress line the end."""
     notebook = read(path)
     notebook["metadata"].pop("papermill", None)
+    chatter = r"[IWE]0000 00:00|WARNING: All log messages before absl|To enable the following instructions|\s*$"
     for cell in notebook["cells"]:
         cell["metadata"] = {key: value for key, value in cell["metadata"].items() if key == "tags"}
-        outputs = []
-        for output in cell.get("outputs", []):
-            lines = "".join(output.get("text", [])).splitlines(keepends=True)
-            chatter = r"[IWE]0000 00:00|WARNING: All log messages before absl|To enable the following instructions|$"
-            if output.get("name") == "stderr" and all(re.match(chatter, line) for line in lines):
-                continue
-            if output.get("output_type") == "stream":
-                output["text"] = [re.sub(r"^.*\r(?=[^\r\n])", "", line) for line in "".join(lines).split("\n")]
-                output["text"] = "\n".join(output["text"]).splitlines(keepends=True)
-            if output.get("name") and outputs and outputs[-1].get("name") == output["name"]:
-                outputs[-1]["text"] += output["text"]
+        outputs = cell.pop("outputs", [])
+        for output in outputs if cell["cell_type"] == "code" else []:
+            kept = cell.setdefault("outputs", [])
+            if kept and output.get("name") and kept[-1].get("name") == output["name"]:
+                kept[-1]["text"] += output["text"]
             else:
-                outputs.append(output)
+                kept.append(output)
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                text = re.sub(r"[^\n]*\r(?=[^\n\r])", "", "".join(output["text"])).replace("\r", "\n")
+                lines = text.splitlines(keepends=True)
+                error = output["name"] == "stderr"
+                output["text"] = [line for line in lines if not (error and re.match(chatter, line))]
         if cell["cell_type"] == "code":
-            cell["outputs"] = outputs
+            cell["outputs"] = [output for output in cell.get("outputs", []) if output.get("text") != []]
     write(path, notebook, ensure_ascii=False)
-
-
-# --- small tools ---
 
 
 def read(path):
@@ -368,9 +338,6 @@ def write(path, content, **options):
 def sha256(path):
     """SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-
-
-# --- the commands ---
 
 
 def summary(folder):
@@ -395,7 +362,7 @@ def quickstart():
     print(f"the executed notebook, history and exported encoder are in runs/quickstart/\n{summary(folder)}")
 
 
-def plan(name):
+def plan(name=""):
     """(notebook, parameters) of the run in logs/<name>/; exits with a sentence if there is no such run.
 
     Parameters that a notebook no longer has are left out; those that it did not have yet keep their defaults.
@@ -409,13 +376,6 @@ def plan(name):
     known = parameters(notebook)
     kept = {key: value for key, value in settings.items() if key in known and value != ""}
     return notebook, kept | {"RUN": f"{name}-again"}
-
-
-def repeat(name=""):
-    """Run it again, into runs/<name>-again/."""
-    notebook, values = plan(name)
-    folder = run(notebook, **values)
-    print(f"done: {folder.relative_to(ROOT)}/, to be compared with logs/{name}/")
 
 
 def recipe():
@@ -433,10 +393,8 @@ def try_out(name, notebook, values):
     folder = run(notebook, RUN=name, **values)
     card, scores = read(folder / "card.json"), read(folder / "results.json")
     judged = {"validation_loss": card["loss"]["val_loss"]}
-    if notebook == PRETRAINING:
-        judged |= {"validation_probe": scores["linear_probe"], "untrained": scores["untrained"]}
-    else:
-        judged |= {"validation_accuracy": scores["accuracy"]}
+    names = {"validation_probe": "linear_probe", "untrained": "untrained", "validation_accuracy": "accuracy"}
+    judged |= {name: scores[key] for name, key in names.items() if key in scores}
     print(f"{name}: {judged}", flush=True)
     chosen = ("learning_rate", "crop_area", "weight_decay", "mask_ratio", "encoder_layers", "epochs", "seed")
     row = {"run": name} | {key: card["settings"][key] for key in chosen if key in card["settings"]} | judged
@@ -446,13 +404,14 @@ def try_out(name, notebook, values):
 
 def main(command, *words):
     """The command line."""
-    if command in NOTEBOOKS:
-        folder = run(command, **parse(words, parameters(command)))
-        print(f"done: the executed notebook and its results are in {folder.relative_to(ROOT)}/")
-    elif command == "quickstart" and words:
+    if command == "quickstart" and words:
         sys.exit("quickstart takes no parameters: `make pretrain` takes them all.")
+    if command in ("quickstart", "recipe"):
+        {"quickstart": quickstart, "recipe": recipe}[command]()
     else:
-        {"quickstart": quickstart, "repeat": repeat, "recipe": recipe}[command](*words)
+        notebook, values = plan(*words) if command == "repeat" else (command, parse(words, parameters(command)))
+        folder = run(notebook, **values)
+        print(f"done: the executed notebook and its results are in {folder.relative_to(ROOT)}/")
 
 
 if __name__ == "__main__":

@@ -44,12 +44,6 @@ def table(rows):
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
-def duration(seconds):
-    """Hours and minutes, as 1:05 h."""
-    minutes = round(seconds / 60)
-    return f"{minutes // 60}:{minutes % 60:02} h"
-
-
 def scores(run, tests=TESTS):
     """For each test the accuracy in %, and the untrained encoder's in brackets."""
     found = log(run, "probe")["test"]
@@ -88,7 +82,8 @@ def details():
     ]
     for run in released():
         card = log(run, "card")
-        time = f"{duration(card['seconds'])}, {card['hardware']}"
+        minutes = round(card["seconds"] / 60)
+        time = f"{minutes // 60}:{minutes % 60:02} h, {card['hardware']}"
         loss, size = card["loss"]["loss"], f"{card['parameters']['encoder']:,}"
         rows.append([f"[`{run}`]({run})", *scores(run), size, loss, time])
     return table(rows)
@@ -182,9 +177,6 @@ def filled(document):
     for part in DOCUMENTS[document]:
         text = between(text, part.__name__, f"\n{part()}\n")
     return text
-
-
-# --- the repository's address ---
 
 
 def badges(address, notebooks):

@@ -39,7 +39,7 @@ def publish(run="", name=""):
         share_probe(results | read(source / "provenance.json"))
     else:
         copy(LOGS, source, target)
-        if run != "quickstart":
+        if run != "quickstart" and (source / "card.json").exists():
             copy(WEIGHTS, source, ROOT / "weights" / name)
             write_card(name)
     for executed in source.glob("*.ipynb"):
@@ -102,13 +102,10 @@ def give_outputs(executed, notebook):
     for mine, run in zip(*code):
         mine["outputs"], mine["execution_count"] = run["outputs"], run["execution_count"]
     for attachments in (cell["attachments"] for cell in ours["cells"] if "attachments" in cell):
-        for name in attachments:
+        for name in (name for name in attachments if executed.with_name(name).exists()):
             attachments[name] = {"image/png": base64.b64encode(executed.with_name(name).read_bytes()).decode()}
     notebook.write_text(json.dumps(ours, indent=1, ensure_ascii=False) + "\n")
     return True
-
-
-# --- measuring again ---
 
 
 def answers(folder, arrays):

@@ -15,7 +15,10 @@ BLOCK = {
 def names(encoder, decoder):
     """Pairs of a layer of ours and the name of theirs."""
     yield encoder.get_layer("patch_embedding"), "vit.embeddings.patch_embeddings.projection"
-    for model, ours, theirs in ((encoder, "block", "vit.layers"), (decoder, "decoder_block", "decoder.decoder_layers")):
+    for model, ours, theirs in (
+        (encoder, "block", "vit.layers"),
+        (decoder, "decoder_block", "decoder.decoder_layers"),
+    ):
         for i in (1, 2):
             for our_part, their_part in BLOCK.items():
                 yield model.get_layer(f"{ours}_{i}_{our_part}"), f"{theirs}.{i - 1}.{their_part}"
@@ -59,7 +62,11 @@ def movements(encoder, decoder, start, end):
         for kind, *tensors in zip(
             ("weight", "bias"), layer.get_weights(), arrays(start, name), arrays(end, name)
         ):
-            parts = [np.split(tensor, 3, axis=-1) for tensor in tensors] if name.endswith("qkv") else [[t] for t in tensors]
+            parts = (
+                [np.split(tensor, 3, axis=-1) for tensor in tensors]
+                if name.endswith("qkv")
+                else [[t] for t in tensors]
+            )
             for part, (ours, before, after) in zip("qkv", zip(*parts)):
                 tensor = f"{name.replace('qkv', part + '_proj')}.{kind}"
                 far[tensor] = float(np.linalg.norm(ours - after) / np.linalg.norm(after - before))

@@ -143,9 +143,16 @@ def train(model):
     records = np.fromfile(DATA, "uint8").reshape(-1, 3073)[::390][:IMAGES, :-1]
     images = records.reshape(-1, 32, 32, 3)
     noise = np.random.default_rng(1).random((EPOCHS * STEPS_PER_EPOCH, BATCH, 64), dtype="float32")
-    learned = [(name, p) for name, p in model.named_parameters() if "position" not in name and "pos_embed" not in name]
+    learned = [
+        (name, p)
+        for name, p in model.named_parameters()
+        if "position" not in name and "pos_embed" not in name
+    ]
     groups = [
-        {"params": [p for name, p in learned if p.ndim > 1 and not name.endswith("bias")], "weight_decay": DECAY},
+        {
+            "params": [p for name, p in learned if p.ndim > 1 and not name.endswith("bias")],
+            "weight_decay": DECAY,
+        },
         {"params": [p for name, p in learned if p.ndim <= 1 or name.endswith("bias")], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=PEAK, betas=(0.9, 0.95))

@@ -5,7 +5,6 @@ STOP is "never", "batch" (the process kills itself in the middle of epoch 2), "w
 fitted by the very statements that stand in the notebook.
 """
 
-import ast
 import os
 import pathlib
 import signal

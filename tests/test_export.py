@@ -90,3 +90,34 @@ def test_released_weights(card_file):
             assert model.count_params() == card["parameters"][part]
         if part == "encoder":
             assert model.output_shape[0] is None and len(model.output_shape) == 3
+
+
+@pytest.mark.parametrize(
+    "file", sorted(ROOT.glob("weights/mae-*/*.keras")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_the_notebooks_model_with_released_weights_answers_the_same(mae, file):
+    """Also of files from before query, key and value became one layer and the mask token a kernel."""
+    released, s = (
+        keras.saving.load_model(file),
+        json.loads(file.with_name("card.json").read_text())["settings"],
+    )
+    rng = np.random.default_rng(0)
+    if file.stem == "encoder":
+        inputs = rng.integers(0, 256, (4, 32, 32, 3)).astype("float32")
+        sizes = (s["encoder_width"], s["encoder_layers"], s["encoder_heads"], s["mlp_ratio"])
+        ours = mae["build_encoder"](32, s["patch_size"], 3, *sizes, masked=False)
+    else:
+        latents = rng.standard_normal((4, 16, s["encoder_width"])).astype("float32")
+        inputs = [latents, rng.permuted(np.tile(np.arange(64, dtype="int32"), (4, 1)), axis=1)]
+        sizes = (s["decoder_width"], s["decoder_layers"], s["decoder_heads"], s["mlp_ratio"])
+        ours = mae["build_decoder"](64, 48, s["encoder_width"], *sizes)
+    theirs = {layer.name: layer.get_weights() for layer in released.layers}
+    for layer in (layer for layer in ours.layers if layer.get_weights()):
+        name = layer.name
+        if name not in theirs:
+            parts = [theirs[name.replace("query_key_value", part)] for part in ("query", "key", "value")]
+            theirs[name] = [np.concatenate(same, axis=-1) for same in zip(*parts)]
+        layer.set_weights(theirs[name])
+    np.testing.assert_allclose(
+        ours.predict(inputs, verbose=0), released.predict(inputs, verbose=0), atol=1e-4
+    )

@@ -260,7 +260,9 @@ def test_smooth_fill_solves_laplaces_equation(mae):
     plane = np.stack([3 * rows + 5 * columns, 100 - 2 * rows, 0 * rows + 7], -1)[None].astype("float32")
     mask = np.zeros((1, 16))
     mask[0, [5, 10]] = 1  # away from the border, where there are no neighbours outside
-    damaged = np.array(mae["unpatchify"](np.where(mask[..., None] == 1, 255, numpy(mae["patchify"](plane, 4))), 4))
+    damaged = np.array(
+        mae["unpatchify"](np.where(mask[..., None] == 1, 255, numpy(mae["patchify"](plane, 4))), 4)
+    )
     np.testing.assert_allclose(mae["smooth_fill"](damaged, mask, 4), plane, atol=0.01)
 
 
@@ -315,7 +317,9 @@ def test_learning_rate(mae, build_small, warmup):
 def test_weight_decay_spares_biases_and_norms(mae, build_small):
     """With gradients of zero only decay moves a weight, by learning rate x decay; biases and norms are the vectors among the weights."""
     model = build_small()
-    optimizer = mae["build_optimizer"](model, 0.1, 0.5, 8, 0, 1)  # no warm-up: the first step has the full rate
+    optimizer = mae["build_optimizer"](
+        model, 0.1, 0.5, 8, 0, 1
+    )  # no warm-up: the first step has the full rate
     before = numpy([v.value for v in model.trainable_variables])
     optimizer.apply([ops.zeros_like(v) for v in model.trainable_variables], model.trainable_variables)
     assert {v.ndim for v in before} == {1, 2}
@@ -448,3 +452,19 @@ def test_batches_are_a_new_permutation_each_epoch(mae):
         "a resumed run sees another order"
     )
     assert not np.array_equal(epoch_of(mae["Batches"]([np.arange(50)], 8, seed=2, epoch=0)), epochs[0])
+
+
+def test_classifier_keeps_its_random_state(mae, images, tmp_path):
+    classify = notebooks.definitions("regular-classification.ipynb")
+
+    def build():
+        model = classify["Classifier"](mae["build_encoder"](16, 4, 3, 16, 1, 2, 2, masked=False), 10, 0.5, 0)
+        model(images)
+        return model
+
+    model, again = build(), build()
+    model(images, training=True)  # draws crops
+    model.save_weights(tmp_path / "x.weights.h5")
+    again.load_weights(tmp_path / "x.weights.h5")
+    first, second = (ops.convert_to_numpy(m(images, training=True)) for m in (model, again))
+    np.testing.assert_array_equal(first, second)

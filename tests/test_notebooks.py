@@ -7,28 +7,24 @@ import os
 import re
 import shutil
 import subprocess
+import threading
+import time
 
+import keras
 import notebooks
+import numpy as np
 import pytest
 from conftest import ROOT, interpreter
+from notebooks import NOTEBOOKS
 
-NOTEBOOKS = ["mae-pretraining.ipynb", "linear-probe.ipynb", "regular-classification.ipynb"]
 TINY = ["ENCODER_LAYERS=1", "DECODER_LAYERS=1", "EPOCHS=2", "WARMUP_EPOCHS=1", "TRAIN_IMAGES=1024"]
 
 
 # --- the text of the notebooks ---
 
 
-def cells(notebook):
-    """All cells of a notebook; skips the test if there is no such notebook."""
-    if not (ROOT / notebook).exists():
-        pytest.skip(f"there is no {notebook}")
-    return json.loads((ROOT / notebook).read_text())["cells"]
-
-
 def definitions(notebook):
     """Name -> syntax tree of each function and class, doc strings included."""
-    cells(notebook)
     nodes = [node for source in notebooks.code_cells(notebook) for node in ast.parse(source).body]
     return {node.name: node for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
 
@@ -36,9 +32,10 @@ def definitions(notebook):
 @pytest.mark.parametrize("first, second", [(0, 1), (0, 2), (1, 2)])
 def test_shared_definitions_are_identical(first, second):
     ours, theirs = definitions(NOTEBOOKS[first]), definitions(NOTEBOOKS[second])
-    shared = sorted(set(ours) & set(theirs))
-    assert {"load_cifar10", "store_cifar10", "cifar10_sha256"} <= set(shared)
-    different = [name for name in shared if ast.unparse(ours[name]) != ast.unparse(theirs[name])]
+    shared = set(ours) & set(theirs)
+    training = {"random_resized_crop", "build_optimizer", "Batches", "Progress", "save_checkpoint"}
+    assert {"load_cifar10"} | {1: {"linear_probe"}, 2: training, 3: set()}[first + second] <= shared
+    different = [name for name in sorted(shared) if ast.unparse(ours[name]) != ast.unparse(theirs[name])]
     assert not different, (
         f"{NOTEBOOKS[first]} and {NOTEBOOKS[second]} define differently: {', '.join(different)}"
     )
@@ -46,22 +43,14 @@ def test_shared_definitions_are_identical(first, second):
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_no_name_is_defined_twice(notebook):
-    cells(notebook)
     nodes = [node for source in notebooks.code_cells(notebook) for node in ast.parse(source).body]
     names = [node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     assert len(names) == len(set(names))
 
 
-def parameters(notebook):
-    """The names in the cell that is tagged parameters."""
-    tagged = [cell for cell in cells(notebook) if "parameters" in cell["metadata"].get("tags", [])]
-    assert len(tagged) == 1
-    return {node.targets[0].id for node in ast.parse("".join(tagged[0]["source"])).body}
-
-
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_definitions_take_settings_as_arguments(notebook):
-    known = parameters(notebook)
+    known = notebooks.parameters(notebook)
     assert "RUN" in known and all(name.isupper() for name in known)
     for name, node in definitions(notebook).items():
         read = {
@@ -117,12 +106,11 @@ def test_no_machine_paths_or_keys():
 
 
 def run(name, notebook, *words):
-    """python scripts/run.py NOTEBOOK ...; returns the finished process."""
+    """python scripts/notebooks.py NOTEBOOK ...; returns the finished process."""
     python, backend = interpreter(name)
-    cells(notebook)
     environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.run(
-        [python, ROOT / "scripts" / "run.py", notebook, *words],
+        [python, ROOT / "scripts" / "notebooks.py", notebook, *words],
         env=environment,
         capture_output=True,
         text=True,
@@ -141,7 +129,18 @@ def strict_json(path):
 def check_card(name, folder, files):
     """The card fits the files and says the truth about versions."""
     card = strict_json(folder / "card.json")
-    assert set(card["sha256"]) == set(files)
+    assert set(card["sha256"]) == set(files) and card["layers"] == 1
+    for file in files:
+        assert (
+            card["parameters"][file.removesuffix(".keras")]
+            == keras.saving.load_model(folder / file).count_params()
+        )
+    rows = list(notebooks.epochs(folder / "history.csv").values())
+    assert card["seconds"] == pytest.approx(sum(float(row["seconds"]) for row in rows), abs=0.1)
+    assert (
+        card["loss"]["loss"] == pytest.approx(float(rows[-1]["loss"]), abs=1e-5)
+        and card["images_per_second"] > 0
+    )
     for file, digest in card["sha256"].items():
         assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == digest
     python, backend = interpreter(name)
@@ -187,19 +186,10 @@ def test_pretraining_runs(pretrained):
     assert results["measured_on"] == ("validation" if name == "tensorflow" else "test")
     history = (folder / "history.csv").read_text().splitlines()
     assert len(history) == 3 and "loss" in history[0].split(",")
-    figures = {path.stem for path in (folder / "figures").glob("*.png")}
-    assert {
-        "masked",
-        "positions",
-        "crops",
-        "learning-rate",
-        "loss",
-        "reconstructions",
-        "mask-ratios",
-        "linear-probe",
-    } <= figures
+    assert (folder / "reconstructions.png").exists()
     executed = json.loads((folder / NOTEBOOKS[0]).read_text())["cells"]
     assert all(cell["execution_count"] for cell in executed if cell["cell_type"] == "code" and cell["source"])
+    assert not [o for cell in executed for o in cell.get("outputs", []) if "\r" in "".join(o.get("text", []))]
 
 
 def test_same_command_again_does_not_train(pretrained):
@@ -219,6 +209,7 @@ def test_same_command_again_does_not_train(pretrained):
         ("MASK_RATIO=0.5", "other settings"),
         ("MASK_RATIOS=0.5", "MASK_RATIOS"),
         ("PATCH_SIZE=5", "PATCH_SIZE"),
+        ("RUN=../../evil", "RUN"),
     ],
 )
 def test_wrong_command_says_so(pretrained, one_sentence, wrong, says):
@@ -238,12 +229,12 @@ def test_wrong_command_says_so(pretrained, one_sentence, wrong, says):
 
 def test_linear_probe_runs(pretrained):
     name, folder, _ = pretrained
-    probe, twice = (ROOT / "runs" / f"{folder.name}-{part}" for part in ("probe", "twice"))
+    probe = ROOT / "runs" / f"{folder.name}-probe"
+    images = {"training": 1024, "of these validation": 256, "test": 500}
     try:
-        shutil.copytree(folder, twice, dirs_exist_ok=True)
         words = [
             f"RUN={probe.name}",
-            f"ENCODERS=runs/{folder.name},runs/{twice.name}",
+            f"ENCODER=runs/{folder.name}",
             "TRAIN_IMAGES=1024",
             "VALIDATION_IMAGES=256",
             "TEST_IMAGES=500",
@@ -251,18 +242,33 @@ def test_linear_probe_runs(pretrained):
         done = run(name, "linear-probe.ipynb", *words)
         assert done.returncode == 0, done.stdout + done.stderr[-3000:]
         results = strict_json(probe / "results.json")
-        record, again = results["encoders"].values()
-        assert record["test"] == again["test"]
-        ((_, difference),) = results["differences"].items()
-        assert len(difference) == 3 and all(value == [0, 0] for value in difference.values())
-        assert record["sha256"] == hashlib.sha256((folder / "encoder.keras").read_bytes()).hexdigest()
-        accuracies = [
-            row[state]["accuracy"] for row in record["test"].values() for state in ("trained", "untrained")
-        ]
-        assert accuracies and all(5 < accuracy <= 100 for accuracy in accuracies)
+        assert (results["encoder"], results["seed"], results["images"]) == (f"runs/{folder.name}", 0, images)
+        settings = {
+            "probe, final tokens": {"learning_rate"},
+            "probe, all blocks": {"learning_rate"},
+            "neighbours": {"k", "temperature"},
+        }
+        assert set(results["test"]) == set(settings)
+        for test, states in results["test"].items():
+            assert set(states) == {"trained", "untrained"}
+            for row in states.values():
+                assert set(row) == settings[test] | {"accuracy", "validation"}
+                assert 5 < row["accuracy"] <= 100 and 0 < row["validation"] <= 100
+        blocks = results["blocks, then final tokens, on validation images"]
+        for state, row in results["test"]["probe, final tokens"].items():
+            assert (
+                len(blocks[state]) == 2 and blocks[state][-1] == row["validation"]
+            )  # one block, and the final tokens
+        executed = json.loads((probe / "linear-probe.ipynb").read_text())["cells"]
+        code = [cell for cell in executed if cell["cell_type"] == "code" and cell["source"]]
+        assert all(cell["execution_count"] for cell in code)
+        drawn = [cell for cell in code if "plt.show()" in "".join(cell["source"])]
+        assert len(drawn) == 6 and all(
+            any("image/png" in output.get("data", {}) for output in cell["outputs"]) for cell in drawn
+        )
+        assert not [output for cell in code for output in cell["outputs"] if output.get("name") == "stderr"]
     finally:
         shutil.rmtree(probe, ignore_errors=True)
-        shutil.rmtree(twice, ignore_errors=True)
 
 
 @pytest.mark.parametrize("start", ["from scratch", "from the pre-trained encoder"])
@@ -272,21 +278,33 @@ def test_classification_runs(pretrained, start):
         pytest.skip("one of the two is enough here")
     classifier = ROOT / "runs" / f"{folder.name}-classifier"
     shutil.rmtree(classifier, ignore_errors=True)
+    words = [
+        f"RUN={classifier.name}",
+        f"ENCODER=runs/{folder.name}",
+        f"PRETRAINED={start != 'from scratch'}",
+        "EPOCHS=2",
+        "WARMUP_EPOCHS=1",
+        "TRAIN_IMAGES=1024",
+        f"VALIDATION_IMAGES={256 if name == 'tensorflow' else 0}",
+    ]
     try:
-        words = [
-            f"RUN={classifier.name}",
-            "ENCODER_LAYERS=1",
-            "EPOCHS=2",
-            "WARMUP_EPOCHS=1",
-            "TRAIN_IMAGES=1024",
-        ]
-        if start != "from scratch":
-            words.append(f"ENCODER=runs/{folder.name}")
         done = run(name, "regular-classification.ipynb", *words)
         assert done.returncode == 0, done.stdout + done.stderr[-3000:]
         check_card(name, classifier, ["classifier.keras"])
-        assert 5 < strict_json(classifier / "results.json")["accuracy"] <= 100
+        results = strict_json(classifier / "results.json")
+        assert 5 < results["accuracy"] <= 100
+        assert (results["measured_on"], results["images"]) == (
+            ("validation", 256) if name == "tensorflow" else ("test", 10_000)
+        )
         assert len((classifier / "history.csv").read_text().splitlines()) == 3
+        if name == "tensorflow" and start == "from scratch":
+            files = [
+                classifier / file
+                for file in ("classifier.keras", "history.csv", "checkpoint.weights.h5", "results.json")
+            ]
+            before = [file.read_bytes() for file in files]
+            assert run(name, "regular-classification.ipynb", *words).returncode == 0
+            assert [file.read_bytes() for file in files] == before
     finally:
         shutil.rmtree(classifier, ignore_errors=True)
 
@@ -296,16 +314,106 @@ def test_probe_does_not_overwrite_another_run(pretrained, one_sentence):
     if name != "tensorflow":
         pytest.skip("one backend is enough")
     before = (folder / "results.json").read_text()
-    done = run(name, "linear-probe.ipynb", f"RUN={folder.name}", f"ENCODERS=runs/{folder.name}")
+    done = run(name, "linear-probe.ipynb", f"RUN={folder.name}", f"ENCODER=runs/{folder.name}")
     assert done.returncode != 0 and (folder / "results.json").read_text() == before
     one_sentence(done.stderr.strip().splitlines()[-1])
 
 
-def test_probe_of_a_missing_encoder_says_so(one_sentence):
-    probe = ROOT / "runs" / "ci-missing"
-    try:
-        done = run("tensorflow", "linear-probe.ipynb", f"RUN={probe.name}", "ENCODERS=runs/ci-no-such-run")
-        assert done.returncode != 0 and "Traceback" not in done.stderr
-        one_sentence(done.stderr.strip().splitlines()[-1])
-    finally:
-        shutil.rmtree(probe, ignore_errors=True)
+@pytest.mark.parametrize("notebook", NOTEBOOKS[1:])
+def test_missing_encoder_is_reported_at_once(notebook, tmp_path, monkeypatch, one_sentence):
+    """In a bare notebook, too, before the images are loaded."""
+    sources = notebooks.code_cells(notebook)
+    (asks,) = (i for i, source in enumerate(sources) if "upload encoder.keras" in source)
+    assert not any("= load_cifar10()" in source for source in sources[: asks + 1])
+    space = notebooks.definitions(notebook) | {
+        "ENCODER": "no-such-run",
+        "RUN": "x",
+        "SEED": 0,
+        "PRETRAINED": True,
+    }
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((AssertionError, FileNotFoundError)) as error:
+        exec(sources[asks], space)
+    one_sentence(str(error.value))
+    assert "no-such-run" in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_the_two_starts_differ_in_the_encoders_weights_only(mae, tmp_path, monkeypatch):
+    (start,) = (
+        s for s in notebooks.code_cells("regular-classification.ipynb") if s.startswith("encoder_file =")
+    )
+    mae["build_encoder"](32, 8, 3, 16, 1, 2, 2, masked=False).save(tmp_path / "encoder.keras")
+    monkeypatch.chdir(tmp_path)  # the cell creates runs/
+    space, found = notebooks.definitions("regular-classification.ipynb"), {}
+    for pretrained, seed in [(True, 0), (False, 0), (False, 1)]:
+        exec(start, space | {"ENCODER": ".", "PRETRAINED": pretrained, "SEED": seed, "RUN": "x"}, cell := {})
+        head = space["layers"].Dense(10)  # built next, as in the notebook
+        head.build((None, 16))
+        found[pretrained, seed] = (
+            cell["encoder"].get_weights(),
+            head.get_weights()[0],
+            cell["encoder"].to_json(),
+        )
+    original = cell["pretrained"].get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(found[True, 0][0], original, strict=True))
+    matrices = [i for i, w in enumerate(original) if w.ndim > 1]
+    for a, b in [(found[False, 0][0], original), (found[False, 0][0], found[False, 1][0])]:
+        assert not any(np.array_equal(a[i], b[i]) for i in matrices)
+    assert np.array_equal(found[True, 0][1], found[False, 0][1]), "the two heads start differently"
+    assert found[True, 0][2] == found[False, 0][2]
+
+
+def test_executed_notebook_is_tidied(tmp_path):
+    """Of a progress line the end stays; start-up chatter goes, other messages on stderr do not."""
+
+    def stream(name, *text):
+        return {"output_type": "stream", "name": name, "text": list(text)}
+
+    picture = {"output_type": "display_data", "data": {"image/png": "..."}, "metadata": {}}
+    outputs = [
+        stream(
+            "stderr",
+            "WARNING: All log messages before absl::InitializeLog()\n",
+            "I0000 00:00:1.2 3 x.cc:4] TF\n",
+        ),
+        stream("stdout", "first\n", "epoch 1: loss 2\r"),
+        stream("stdout", "epoch 2: loss 1.5\repoch 3: loss 1\r"),
+        picture,
+        stream("stderr", "I0000 00:00:1.2 3 x.cc:4] XLA\n", "careful\n"),
+    ]
+    cells = [
+        {"cell_type": "markdown", "metadata": {"papermill": {}}, "source": ["text"]},
+        {
+            "cell_type": "code",
+            "metadata": {"tags": ["parameters"], "papermill": {}},
+            "source": ["x = 1"],
+            "outputs": outputs,
+        },
+    ]
+    path = tmp_path / "executed.ipynb"
+    path.write_text(json.dumps({"cells": cells, "metadata": {"papermill": {}}}))
+    notebooks.tidy(path)
+    tidied = json.loads(path.read_text())
+    assert tidied["metadata"] == {} and [cell["metadata"] for cell in tidied["cells"]] == [
+        {},
+        {"tags": ["parameters"]},
+    ]
+    assert "outputs" not in tidied["cells"][0]
+    expected = [stream("stdout", "first\n", "epoch 3: loss 1\n"), picture, stream("stderr", "careful\n")]
+    assert tidied["cells"][1]["outputs"] == expected
+
+
+def test_history_counts_the_last_of_repeated_epochs(tmp_path, capsys):
+    """And what is followed while it is written appears once, counted from 1."""
+    history, stop = tmp_path / "history.csv", threading.Event()
+    history.write_text("epoch,loss,val_loss\n0,2.0,NA\n")
+    follower = threading.Thread(target=notebooks.follow, args=(history, stop))
+    follower.start()
+    time.sleep(0.2)
+    history.write_text("epoch,loss,val_loss\n0,2.0,NA\n1,1.5,NA\n1,1.25,NA\n2,1")
+    time.sleep(1.5)
+    stop.set()
+    follower.join()
+    assert capsys.readouterr().out == "  epoch 2: loss 1.25\n", "only whole lines, and not those of before"
+    assert notebooks.epochs(history)[1] == {"epoch": "1", "loss": "1.25"}
+    assert notebooks.epochs(tmp_path / "none.csv") == {}

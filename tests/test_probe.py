@@ -1,8 +1,10 @@
-"""The linear probe of the notebooks against scikit-learn's logistic regression, its comparisons against SciPy's paired t-test."""
+"""The linear probe against scikit-learn's logistic regression, neighbours against its search, the choice of settings, and comparisons."""
 
+import keras
 import notebooks
 import numpy as np
 import pytest
+import release
 
 
 def test_linear_probe_agrees_with_logistic_regression(mae, cifar10):
@@ -42,6 +44,71 @@ def test_scale_of_features_does_not_matter(mae):
     assert min(right) > 0.9 and right[0] == pytest.approx(right[1], abs=0.03)
 
 
+@pytest.fixture(scope="module")
+def probing():
+    """Functions of linear-probe.ipynb, by name."""
+    return notebooks.definitions("linear-probe.ipynb")
+
+
+def test_neighbours_agree_with_scikit_learn(probing):
+    """Cosine similarity of standardised features, in chunks that do not divide the number of queries; k no larger than the training set."""
+    search = pytest.importorskip("sklearn.neighbors", reason="scikit-learn is not installed")
+    rng = np.random.default_rng(0)
+    known, asked = (
+        rng.standard_normal((n, 16)).astype("float32") * 2.0 ** np.arange(16) + 50 for n in (300, 70)
+    )
+    known, asked = known.astype("float32"), asked.astype("float32")
+    similarities, indices = probing["neighbours"](known, asked, 7, chunk=32)
+    mean, spread = known.mean(0), known.std(0)
+    theirs = search.NearestNeighbors(n_neighbors=7, metric="cosine").fit((known - mean) / spread)
+    distances, found = theirs.kneighbors((asked - mean) / spread)
+    np.testing.assert_allclose(similarities, 1 - distances, atol=1e-5)
+    assert (indices == found).mean() > 0.99  # near-ties may swap
+    assert probing["neighbours"](known[:3], asked, 7)[1].shape == (70, 3)
+
+
+def test_votes_by_hand(probing):
+    """Two near neighbours against three that lie a little farther away: weights exp(s / t), shares that add up to one."""
+    similarities, labels = np.array([[0.9, 0.9, 0.8, 0.8, 0.8]]), np.array([[3, 3, 5, 5, 5]])
+    for temperature in (0.07, 0.2, 1.0):
+        scores = probing["vote"](similarities, labels, temperature)
+        near, far = 2 * np.exp(0.9 / temperature), 3 * np.exp(0.8 / temperature)
+        assert scores.shape == (1, 10) and scores.sum() == pytest.approx(1)
+        assert scores[0, 3] == pytest.approx(near / (near + far)) and scores[0, 5] == pytest.approx(
+            far / (near + far)
+        )
+
+
+def test_settings_are_chosen_without_the_queries(probing):
+    """Candidates are fitted without the held-out images and scored on these alone; the best one is then fitted on all, once."""
+    calls = []
+
+    def classify(x, y, queries, wrong):
+        calls.append((len(x), len(queries), wrong))
+        return np.roll(np.eye(10)[queries[:, 0]], wrong, axis=1)
+
+    x = np.arange(100)[:, None] % 10
+    options = [{"wrong": 1}, {"wrong": 0}, {"wrong": 2}, {"wrong": 0}]
+    scores, chosen = probing["tuned"](classify, options, x, x[:, 0], x[:7], held_out=20)
+    assert chosen == {"wrong": 0, "validation": 100.0} and scores.argmax(1).tolist() == list(range(7))
+    assert calls == [(80, 20, option["wrong"]) for option in options] + [(100, 7, 0)]
+
+
+def test_features_are_means_over_tokens(probing, images):
+    """L blocks in order, then the final tokens; a last batch that is not whole changes nothing."""
+    layers = keras.layers
+    inputs = keras.Input((16, 16, 3))
+    first = layers.Reshape((16, 48), name="block_1")(inputs)
+    second = layers.Dense(48, name="block_2")(first)
+    encoder = keras.Model(inputs, layers.LayerNormalization()(second))
+    assert probing["block_names"](encoder) == ["block_1", "block_2"]
+    pooled = probing["pooling_model"](encoder)
+    features = probing["pooled_features"](pooled, images.astype("uint8"), batch_size=3)
+    assert features.shape == (8, 3, 48) and features.dtype == "float32"
+    np.testing.assert_allclose(features[:, 0], images.reshape(8, 16, 48).mean(1), rtol=1e-5)
+    np.testing.assert_allclose(features[:, 2], encoder.predict(images, verbose=0).mean(1), atol=1e-4)
+
+
 def test_paired_difference_agrees_with_the_t_test():
     """Two classifiers, each right on about 64 % of the same 2,000 images, that give the same answers on the first half."""
     stats = pytest.importorskip("scipy.stats", reason="SciPy is not installed")
@@ -51,10 +118,9 @@ def test_paired_difference_agrees_with_the_t_test():
         np.eye(10)[np.where(rng.random(2000) < 0.6, labels, rng.integers(0, 10, 2000))] for _ in range(2)
     )
     second[:1000] = first[:1000]
-    tools = notebooks.definitions("linear-probe.ipynb", {"paired_difference"})
-    gain, margin = tools["paired_difference"](first, second, labels)
-    right = [(scores.argmax(1) == labels) * 100.0 for scores in (first, second)]
-    theirs = stats.ttest_rel(right[1], right[0])
+    right = [scores.argmax(1) == labels for scores in (first, second)]
+    gain, margin = release.paired_difference(*right)
+    theirs = stats.ttest_rel(right[1] * 100.0, right[0] * 100.0)
     low, high = theirs.confidence_interval(0.95)
     assert gain == pytest.approx((high + low) / 2, abs=0.01) and gain != 0
     assert margin == pytest.approx((high - low) / 2, abs=0.02)

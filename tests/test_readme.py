@@ -10,77 +10,70 @@ import subprocess
 import sys
 import threading
 
-import address
 import keras
-import matplotlib.pyplot as plt
+import notebooks
 import numpy as np
-import papermill
 import pytest
-import repeat
-import results
+import readme
 from conftest import interpreter
 from notebooks import ROOT
-from PIL import Image
 
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("document", results.DOCUMENTS)
+@pytest.mark.parametrize("document", readme.DOCUMENTS)
 def test_tables_are_those_of_the_logs(document):
-    assert results.filled(document) == (ROOT / document).read_text(), (
+    assert readme.filled(document) == (ROOT / document).read_text(), (
         f"{document} differs from logs/: run `make results`"
     )
-
-
-def test_figure_is_that_of_the_logs(tmp_path, monkeypatch):
-    """The numbers that the figure shows stand in the file, too."""
-    assert json.loads(Image.open(results.FIGURE).text["Description"]) == results.figure_data()
-    monkeypatch.setattr(results, "FIGURE", tmp_path / "figures" / "results.png")
-    monkeypatch.setattr(
-        results, "figure_data", lambda: {"a": {"accuracy": 1, "floor": 2, "published": 3, "loss": [4]}}
-    )
-    results.draw_figure()
-    assert plt.imread(results.FIGURE).ndim == 3
-    assert json.loads(Image.open(results.FIGURE).text["Description"])["a"]["loss"] == [4]
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in ROOT.glob("logs/*/settings.json")))
 def test_logged_runs_can_be_repeated(name):
     """Their settings are parameters of one of the notebooks."""
-    notebook, parameters = repeat.plan(name)
-    assert set(parameters) == set(papermill.inspect_notebook(str(ROOT / notebook)))
+    notebook, parameters = notebooks.plan(name)
     assert parameters["RUN"] == f"{name}-again"
+    settings = {key.lower(): value for key, value in (notebooks.parameters(notebook) | parameters).items()}
+    assert notebooks.problem(settings) is None
+    gone = {
+        "image_size",
+        "encoders",
+        "encoder_width",
+        "encoder_layers",
+        "encoder_heads",
+        "patch_size",
+        "mlp_ratio",
+    }
+    logged = json.loads((ROOT / "logs" / name / "settings.json").read_text())
+    assert set(logged) - set(settings) <= gone, "a parameter was lost on the way"
+    assert all(settings[key] == logged[key] for key in set(logged) & set(settings) - {"run", "encoder"})
 
 
 def test_tables_follow_the_logs(monkeypatch):
     """A number that changes in the logs changes the README."""
-    read = results.read
+    log = readme.log
     monkeypatch.setattr(
-        results,
-        "read",
-        lambda run, name: read(run, name) | ({"accuracy": 12.34} if name == "results" else {}),
+        readme, "log", lambda run, name: log(run, name) | ({"accuracy": 12.34} if name == "results" else {})
     )
-    assert "12.34" in results.filled("README.md")
+    assert "12.34" in readme.filled("README.md")
 
 
 def test_address_stands_everywhere_or_nowhere():
     repository = re.search(r"^REPOSITORY *=(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].strip()
-    for name, content in address.stamped(repository).items():
+    for name, content in readme.addressed(repository).items():
         assert (ROOT / name).read_text() == content, (
             f"{name} has another address than the Makefile: run `make address`"
         )
 
 
 def test_address_reaches_badges_and_downloads():
-    files = address.stamped("https://github.com/owner/name")
+    files = readme.addressed("https://github.com/owner/name")
     assert "colab.research.google.com/github/owner/name/blob/main/linear-probe.ipynb" in files["README.md"]
-    cells = "".join("".join(cell["source"]) for cell in json.loads(files["linear-probe.ipynb"])["cells"])
-    assert 'repository = "https://github.com/owner/name"' in cells
-    for name in address.NOTEBOOKS:
+    for name in notebooks.NOTEBOOKS:
         assert f"owner/name/blob/main/{name}" in "".join(json.loads(files[name])["cells"][0]["source"])
 
 
-@pytest.mark.parametrize("document", ["README.md", "weights/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "weights/README.md", "logs/README.md"])
 def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
@@ -113,10 +106,16 @@ def test_the_five_lines_run(name, tmp_path):
 
 def test_lines_of_the_weights_readme_run(monkeypatch):
     monkeypatch.chdir(ROOT)
-    space = {"images": np.zeros((2, 32, 32, 3))}
+    space = {"images": np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))}
     for code in re.findall(r"```python\n(.*?)```", (ROOT / "weights" / "README.md").read_text(), re.DOTALL):
         exec(code, space)
-    assert space["tokens"].shape == (2, 64, 128) and space["features"].shape == (2, 9 * 128)
+    assert space["tokens"].shape == (2, 64, 128) and space["features"].shape == (2, 6 * 128)
+    masked, images = np.array(space["mask"]) == 1, space["images"]
+    visible = (
+        np.array(space["mae"]["patchify"](images, 4))[~masked],
+        np.array(space["mae"]["patchify"](space["painted"], 4))[~masked],
+    )
+    assert space["painted"].shape == images.shape and np.array_equal(*visible)
 
 
 def test_weights_can_be_fetched_without_the_repository(tmp_path):
@@ -126,8 +125,10 @@ def test_weights_can_be_fetched_without_the_repository(tmp_path):
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        readme = address.stamped(f"http://127.0.0.1:{server.server_port}")["README.md"]
-        code = re.search(r"<!-- download -->.*```python\n(.*?)```.*<!-- /download -->", readme, re.DOTALL)[1]
+        document = readme.addressed(f"http://127.0.0.1:{server.server_port}")["README.md"]
+        code = re.search(r"<!-- download -->.*```python\n(.*?)```.*<!-- /download -->", document, re.DOTALL)[
+            1
+        ]
 
         def fetch():
             return subprocess.run(

@@ -1,13 +1,11 @@
 """Releases: numbers reach the cards, and `make verify` notices files and numbers that are not what they should be."""
 
-import hashlib
 import json
 import shutil
 
 import keras
 import pytest
 import release
-import verify
 from conftest import ROOT
 
 ENCODERS = sorted(path.parent for path in ROOT.glob("weights/*/encoder.keras"))
@@ -24,16 +22,16 @@ def copy(tmp_path):
     return tmp_path / "weights" / name
 
 
-def record(folder, accuracy, digest=None):
-    """What a probe run would have written about the encoder in `folder`."""
+def record(folder, accuracy, digest=None, where="weights"):
+    """What a probe run would have written about the encoder in `folder`, and the runner's provenance."""
     card = json.loads((folder / "card.json").read_text())
     states = {state: {"accuracy": accuracy} for state in ("untrained", "trained")}
-    images = {"training": 50_000, "of these validation": 5_000, "test": 10_000}
-    result = {"sha256": digest or card["sha256"]["encoder.keras"], "test": {test: states for test in TESTS}}
     return {
+        "encoder": f"{where}/{folder.name}",
+        "sha256": digest or card["sha256"]["encoder.keras"],
         "seed": 7,
-        "images": images,
-        "encoders": {f"weights/{folder.name}": result, "runs/elsewhere": result},
+        "images": {"training": 50_000, "of these validation": 5_000, "test": 10_000},
+        "test": {test: states for test in TESTS},
     }
 
 
@@ -41,8 +39,8 @@ def test_probe_results_reach_the_card_and_the_logs(copy):
     root = copy.parent.parent
     release.share_probe(record(copy, 12.34), root)
     card = json.loads((copy / "card.json").read_text())
-    assert verify.stated(card) == dict.fromkeys(TESTS, 12.34)
-    assert verify.logged(copy, root) == card["results"]
+    assert release.stated(card) == dict.fromkeys(TESTS, 12.34)
+    assert release.logged(copy, root) == card["results"]
     assert json.loads((root / "logs" / copy.name / "probe.json").read_text())["seed"] == 7
     release.write_card(copy.name, root)  # a second release of the same weights keeps them
     assert json.loads((copy / "card.json").read_text()) == card
@@ -52,6 +50,17 @@ def test_probe_of_another_encoder_is_refused(copy, one_sentence):
     root, before = copy.parent.parent, (copy / "card.json").read_text()
     with pytest.raises(SystemExit) as stop:
         release.share_probe(record(copy, 12.34, digest="0" * 64), root)
+    one_sentence(str(stop.value))
+    assert (copy / "card.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "change", [{"images": {"training": 1000, "test": 10_000}}, {"encoder": "runs/mae"}], ids=str
+)
+def test_probe_that_is_no_release_is_refused(copy, one_sentence, change):
+    root, before = copy.parent.parent, (copy / "card.json").read_text()
+    with pytest.raises(SystemExit) as stop:
+        release.share_probe(record(copy, 12.34) | change, root)
     one_sentence(str(stop.value))
     assert (copy / "card.json").read_text() == before
 
@@ -67,21 +76,21 @@ def test_new_weights_lose_the_old_results(copy):
 
 def test_damaged_files_are_named(copy, one_sentence):
     root = copy.parent.parent
-    assert verify.damaged(copy, root) == ""
+    assert release.damaged(copy, root) == ""
     shutil.copy(copy / "card.json", root)
     card = json.loads((copy / "card.json").read_text())
     card["results"]["neighbours"]["untrained"]["accuracy"] += 0.01
     (copy / "card.json").write_text(json.dumps(card))
-    assert "results in logs/" in verify.damaged(copy, root)
-    one_sentence(verify.damaged(copy, root))
+    assert "results in logs/" in release.damaged(copy, root)
+    one_sentence(release.damaged(copy, root))
     shutil.copy(root / "card.json", copy)
     weights = bytearray((copy / "encoder.keras").read_bytes())
     weights[len(weights) // 2] ^= 1
     (copy / "encoder.keras").write_bytes(weights)
-    assert "encoder.keras" in verify.damaged(copy) and "SHA-256" in verify.damaged(copy)
+    assert "encoder.keras" in release.damaged(copy) and "SHA-256" in release.damaged(copy)
     (copy / "encoder.keras").unlink()
-    assert "missing" in verify.damaged(copy)
-    one_sentence(verify.damaged(copy))
+    assert "missing" in release.damaged(copy)
+    one_sentence(release.damaged(copy))
 
 
 @pytest.mark.parametrize(
@@ -95,30 +104,28 @@ def test_damaged_files_are_named(copy, one_sentence):
     ],
 )
 def test_only_matching_numbers_pass(measured, card, well):
-    lines, passed = verify.compare("name", measured, card)
+    lines, passed = release.check("name", measured, card)
     assert passed is well and len(lines) >= len(measured)
 
 
 def test_measuring_tells_a_trained_encoder_from_a_random_one(copy, cifar10):
     """On few images, the released weights do better in all three tests than other weights in the same file."""
     arrays = [array[:count] for array, count in zip(cifar10, (3000, 3000, 1000, 1000))]
-    trained = verify.measure_encoder(copy, arrays)
-    assert set(trained) == TESTS
-    card = json.loads((copy / "card.json").read_text())
+    trained = release.answers(copy, arrays)
+    assert set(trained) == TESTS and all(len(right) == 1000 for right in trained.values())
     keras.utils.set_random_seed(0)
     twin = keras.models.clone_model(keras.saving.load_model(copy / "encoder.keras"))
     twin.save(copy / "encoder.keras")
-    card["sha256"]["encoder.keras"] = hashlib.sha256((copy / "encoder.keras").read_bytes()).hexdigest()
-    (copy / "card.json").write_text(json.dumps(card))
-    untrained = verify.measure_encoder(copy, arrays)
-    assert all(trained[test] > untrained[test] + 4 for test in TESTS), (trained, untrained)
+    untrained = release.answers(copy, arrays)
+    gains = {test: release.paired_difference(untrained[test], trained[test]) for test in TESTS}
+    assert all(gain > 4 and gain > margin for gain, margin in gains.values()), gains
 
 
 def test_missing_card_is_not_well(copy, capsys):
     """Nor is nothing at all: there must be something to verify."""
     (copy / "card.json").unlink()
     with pytest.raises(SystemExit) as stop:
-        verify.main(str(copy))
+        release.verify(str(copy))
     assert stop.value.code and "NOT as stated" in capsys.readouterr().out
 
 
@@ -126,7 +133,7 @@ def test_missing_card_is_not_well(copy, capsys):
 def test_cards_repeat_the_logs(folder):
     """The card is the run's own, plus what the logs say was measured."""
     card = json.loads((folder / "card.json").read_text())
-    assert card.pop("results") == verify.logged(folder)
+    assert card.pop("results") == release.logged(folder)
     assert card == json.loads((ROOT / "logs" / folder.name / "card.json").read_text())
 
 
@@ -147,6 +154,23 @@ def test_outputs_are_given_to_the_same_code_only(tmp_path):
     assert not release.give_outputs(executed, ours)
 
 
+def test_title_picture_follows_the_run(tmp_path):
+    """An attached picture that the run has drawn anew is replaced, another one stays."""
+    attachments = {name: {"image/png": "old"} for name in ("drawn.png", "kept.png")}
+    cells = [{"cell_type": "markdown", "source": ["title"], "metadata": {}, "attachments": attachments}]
+    ours, executed = tmp_path / "ours.ipynb", tmp_path / "run" / "ours.ipynb"
+    executed.parent.mkdir()
+    for path in (ours, executed):
+        path.write_text(json.dumps({"cells": cells}))
+    executed.with_name("drawn.png").write_bytes(b"picture")
+    assert release.give_outputs(executed, ours)
+    (cell,) = json.loads(ours.read_text())["cells"]
+    assert cell["attachments"] == {
+        "drawn.png": {"image/png": "cGljdHVyZQ=="},
+        "kept.png": {"image/png": "old"},
+    }
+
+
 def test_tries_and_unfinished_runs_are_not_released(monkeypatch, tmp_path, one_sentence):
     """Nor is a run over another one that had other settings."""
     monkeypatch.setattr(release, "ROOT", tmp_path)
@@ -155,7 +179,7 @@ def test_tries_and_unfinished_runs_are_not_released(monkeypatch, tmp_path, one_s
 
     def refused(*words):
         with pytest.raises(SystemExit) as stop:
-            release.main(*words)
+            release.publish(*words)
         one_sentence(str(stop.value))
         return str(stop.value)
 
@@ -164,9 +188,9 @@ def test_tries_and_unfinished_runs_are_not_released(monkeypatch, tmp_path, one_s
     (run / "results.json").write_text(json.dumps({"measured_on": "validation"}))
     assert "validation" in refused("a")
     (run / "results.json").write_text(json.dumps({"measured_on": "test"}))
-    release.main("a", "b")
+    release.publish("a", "b")
     (run / "settings.json").write_text(json.dumps({"run": "again", "seed": 0}))
-    release.main("a", "b")
+    release.publish("a", "b")
     (run / "settings.json").write_text(json.dumps({"run": "a", "seed": 1}))
     assert "other settings" in refused("a", "b")
     assert json.loads((tmp_path / "logs" / "b" / "settings.json").read_text())["seed"] == 0

@@ -33,8 +33,14 @@ def losses(folder):
 
 def assert_same_run(folder, reference):
     """Three epochs with the same losses, and the same weights, optimiser and random state at the end."""
-    assert set(losses(folder)) == set(losses(reference)), "an epoch that was run again differs from the first time"
-    assert [epoch for epoch, _ in losses(reference)] == ["0", "1", "2"] == [str(n) for n in notebooks.epochs(folder / "history.csv")]
+    assert set(losses(folder)) == set(losses(reference)), (
+        "an epoch that was run again differs from the first time"
+    )
+    assert (
+        [epoch for epoch, _ in losses(reference)]
+        == ["0", "1", "2"]
+        == [str(n) for n in notebooks.epochs(folder / "history.csv")]
+    )
     with np.load(folder / "final.npz") as ours, np.load(reference / "final.npz") as theirs:
         assert ours.files == theirs.files and len(ours.files) > 40
         assert all(np.array_equal(ours[array], theirs[array]) for array in ours.files)
@@ -54,7 +60,9 @@ def test_killed_run_ends_as_if_it_had_not_been(uninterrupted, tmp_path, stop):
     name, reference = uninterrupted
     assert train(name, tmp_path, stop)[0] == -signal.SIGKILL
     assert (tmp_path / "partial.weights.h5").exists() == (stop == "writing")
-    assert len(losses(tmp_path)) == {"batch": 1, "writing": 2}[stop], "epochs written down at the moment of the kill"
+    assert len(losses(tmp_path)) == {"batch": 1, "writing": 2}[stop], (
+        "epochs written down at the moment of the kill"
+    )
     status, output = train(name, tmp_path)
     assert status == 0 and "finished=1" in output
 

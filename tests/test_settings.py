@@ -89,7 +89,10 @@ def test_wrong_settings_get_one_sentence(notebook, change, one_sentence):
     assert any(name.upper() in sentence for name in change)
 
 
-@pytest.mark.parametrize("word", ["EPOCHS", "EPOCH=3", "EPOCHS=2.5", "EPOCHS=true", "LEARNING_RATE=nan", "WANDB=1", "MASK_RATIO='a'"])
+@pytest.mark.parametrize(
+    "word",
+    ["EPOCHS", "EPOCH=3", "EPOCHS=2.5", "EPOCHS=true", "LEARNING_RATE=nan", "WANDB=1", "MASK_RATIO='a'"],
+)
 def test_wrong_words_get_one_sentence(word, one_sentence):
     with pytest.raises(SystemExit) as stop:
         notebooks.parse([word], notebooks.parameters(PRETRAINING))
@@ -121,5 +124,7 @@ def test_foreign_encoder_is_refused(tmp_path, monkeypatch, what, one_sentence):
         (tmp_path / "card.json").write_text('{"sha256": {"encoder.keras": "0"}}')
     one_sentence(notebooks.foreign("."))
     assert "SHA-256" in notebooks.foreign(".")
-    (tmp_path / "card.json").write_text('{"sha256": {"encoder.keras": "%s"}}' % notebooks.sha256(tmp_path / "encoder.keras"))
+    notebooks.write(
+        tmp_path / "card.json", {"sha256": {"encoder.keras": notebooks.sha256(tmp_path / "encoder.keras")}}
+    )
     assert notebooks.foreign(".") is None

@@ -47,7 +47,9 @@ class Losses(keras.callbacks.Callback):
 with np.load(pathlib.Path(__file__).with_name("hf_vitmae.npz")) as file:
     stored = dict(file)
 start, end = hf.part(stored, "weight/"), hf.part(stored, "trained/")
-records = np.fromfile(notebooks.ROOT / "data" / "cifar10-train.bin", "uint8").reshape(-1, 3073)[::390][:128, :-1]
+records = np.fromfile(notebooks.ROOT / "data" / "cifar10-train.bin", "uint8").reshape(-1, 3073)[::390][
+    :128, :-1
+]
 encoder = space["build_encoder"](32, 4, 3, 32, 2, 4, 2, masked=True)
 decoder = space["build_decoder"](64, 48, 32, 16, 2, 4, 2)
 hf.load(encoder, decoder, start)
@@ -61,5 +63,11 @@ model = space["MaskedAutoencoder"](encoder, decoder, 4, 16, True, 1, 0)
 model.seed_generator = Noise(np.random.default_rng(1).random((32, 32, 64), dtype="float32"))
 model.compile(space["build_optimizer"](model, 3e-3, 0.05, 8, 2, 4), jit_compile=True)
 losses = Losses()
-model.fit(space["Batches"]([records.reshape(-1, 32, 32, 3)], 32, 0, 0), epochs=8, callbacks=[losses], shuffle=False, verbose=0)
+model.fit(
+    space["Batches"]([records.reshape(-1, 32, 32, 3)], 32, 0, 0),
+    epochs=8,
+    callbacks=[losses],
+    shuffle=False,
+    verbose=0,
+)
 print(json.dumps({"losses": losses.losses, "movements": hf.movements(encoder, decoder, start, end)}))
