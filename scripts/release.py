@@ -18,10 +18,15 @@ import sys
 from notebooks import PROBE, ROOT, code_cells, definitions, environment, epochs, read, sha256
 
 WEIGHTS = ("encoder.keras", "decoder.keras", "classifier.keras")
-LOGS = ("settings.json", "results.json", "quickstart.json", "card.json", "reconstructions.png")
-# Percentage points. The weights are the same to the last bit; what may differ is a probe that is trained anew on another
-# machine or backend, where sums are rounded in another order.
-TOLERANCE = 0.5
+LOGS = (
+    "settings.json",
+    "results.json",
+    "quickstart.json",
+    "card.json",
+    "reconstructions.png",
+    "classifier-mistakes.png",
+)
+TOLERANCE = 0.5  # percentage points: a probe that is trained anew on another machine rounds in another order
 
 
 def publish(run="", name=""):
@@ -35,11 +40,16 @@ def publish(run="", name=""):
         sys.exit(f"logs/{name} holds a run with other settings: choose another AS, or delete it and weights/{name}.")
     if results.get("measured_on", "test") != "test":
         sys.exit(f"runs/{run} held out validation images to try settings: release a run without.")
+    card = {} if "encoder" in results else read(source / "card.json") if (source / "card.json").exists() else None
+    if card is None or not ours.exists():
+        sys.exit(f"runs/{run} lacks card.json or settings.json: give its `make` command again, which finishes it.")
+    if any(sha256(source / file) != digest for file, digest in card.get("sha256", {}).items()):
+        sys.exit(f"runs/{run} holds other files than its card.json says (SHA-256 differs): train it again.")
     if "encoder" in results:
         share_probe(results | read(source / "provenance.json"))
     else:
         copy(LOGS, source, target)
-        if run != "quickstart" and (source / "card.json").exists():
+        if run != "quickstart":
             copy(WEIGHTS, source, ROOT / "weights" / name)
             write_card(name)
     for executed in source.glob("*.ipynb"):
@@ -50,8 +60,10 @@ def publish(run="", name=""):
 def copy(names, source, target):
     """Copy the files `names`, as far as they exist, from one folder to another, and the history without repeated epochs."""
     target.mkdir(parents=True, exist_ok=True)
-    for path in (source / name for name in names if (source / name).exists()):
-        shutil.copy2(path, target)
+    for name in names:
+        (target / name).unlink(missing_ok=True)  # nothing of an earlier release stays
+        if (source / name).exists():
+            shutil.copy2(source / name, target)
     rows = epochs(source / "history.csv") if "card.json" in names else {}
     lines = [",".join(row.values()) for row in rows.values()]
     if rows:
@@ -60,21 +72,16 @@ def copy(names, source, target):
 
 
 def share_probe(record, root=ROOT):
-    """From a probe run's results.json, as a dict, write logs/<encoder>/probe.json if the encoder lies in weights/.
-
-    Exits with a sentence, and nothing written, if it is not the file that was measured, or not on all images.
-    """
+    """Write a probe's results and provenance, a dict, to logs/<encoder>/probe.json; exits, nothing written, if they do not fit."""
     images, folder = record["images"], pathlib.PurePath(record["encoder"])
     if (images["training"], images["test"]) != (50_000, 10_000):
         sys.exit(f"This probe used {images['training']} training and {images['test']} test images: run it on all.")
     if folder.parts[0] != "weights":
         sys.exit(f"This probe measured {folder}: release that encoder, then probe weights/<name>.")
-    log = root / "logs" / folder.name
-    if (
-        not read(log / "card.json")["sha256"]["encoder.keras"]
-        == record["sha256"]
-        == sha256(root / folder / "encoder.keras")
-    ):
+    log, file = root / "logs" / folder.name, root / folder / "encoder.keras"
+    if not (log / "card.json").exists():
+        sys.exit(f"logs/{folder.name} holds no card.json: release that encoder's run first.")
+    if not read(log / "card.json")["sha256"]["encoder.keras"] == record["sha256"] == sha256(file):
         sys.exit(f"The probe measured another encoder than the one in {folder}: run it again.")
     (log / "probe.json").write_text(json.dumps(record, indent=1) + "\n")
     write_card(folder.name, root)
@@ -211,22 +218,25 @@ def verify(*words):
 
 
 def paired_difference(first, second):
-    """By how much the second of two classifiers is better on the same images, and its margin (95 %), in percentage points.
-
-    first, second: right or wrong for each image (T,).
-    """
+    """The second's lead over the first and its margin (95 %), in points of accuracy; both: right or wrong by image (T,)."""
     import numpy as np
 
     gain = 100.0 * (np.asarray(second, int) - np.asarray(first, int))  # for each image -100, 0 or 100
     return round(float(gain.mean()), 2), round(float(1.96 * gain.std() / len(gain) ** 0.5), 2)
 
 
-def compare(first, second):
+def compare(*names):
     """Print the difference of two released encoders, test by test."""
-    before, after = (measured(ROOT / "weights" / pathlib.PurePath(name).name) for name in (first, second))
+    folders = [ROOT / "weights" / pathlib.PurePath(name).name for name in names]
+    wrong = [sentence for sentence in map(damaged, folders) if sentence]
+    if len(names) != 2 or wrong:
+        sys.exit(wrong[0] if wrong else 'Name two released encoders: make compare ENCODERS="NAME NAME".')
+    before, after = map(measured, folders)
+    if not before or not after or set(before) != set(after):
+        sys.exit("These two could not be measured with the same tests.")
     for test in before:
         gain, margin = paired_difference(before[test], after[test])
-        print(f"{test:22}{gain:+6.2f} (± {margin:.2f}) from {first} to {second}")
+        print(f"{test:22}{gain:+6.2f} (± {margin:.2f}) from {names[0]} to {names[1]}")
 
 
 if __name__ == "__main__":

@@ -188,9 +188,29 @@ def test_tries_and_unfinished_runs_are_not_released(monkeypatch, tmp_path, one_s
     (run / "results.json").write_text(json.dumps({"measured_on": "validation"}))
     assert "validation" in refused("a")
     (run / "results.json").write_text(json.dumps({"measured_on": "test"}))
+    assert "card.json" in refused("a", "b")
+    (run / "encoder.keras").write_bytes(b"weights")
+    digests = {"encoder.keras": hashlib.sha256(b"weights").hexdigest()}
+    (run / "card.json").write_text(json.dumps({"sha256": digests}))
     release.publish("a", "b")
+    assert (tmp_path / "weights" / "b" / "encoder.keras").read_bytes() == b"weights"
     (run / "settings.json").write_text(json.dumps({"run": "again", "seed": 0}))
     release.publish("a", "b")
+    (run / "encoder.keras").write_bytes(b"others")
+    assert "SHA-256" in refused("a", "b")
     (run / "settings.json").write_text(json.dumps({"run": "a", "seed": 1}))
     assert "other settings" in refused("a", "b")
     assert json.loads((tmp_path / "logs" / "b" / "settings.json").read_text())["seed"] == 0
+    assert (tmp_path / "weights" / "b" / "encoder.keras").read_bytes() == b"weights"
+
+
+def test_comparing_needs_two_sound_encoders(one_sentence, capsys, monkeypatch):
+    """And compares them image by image."""
+    for names in ((), ("a",), (ENCODERS[0].name, "no-such-encoder")):
+        with pytest.raises(SystemExit) as stop:
+            release.compare(*names)
+        one_sentence(str(stop.value))
+    answers = iter([{"neighbours": [True, False, True, False]}, {"neighbours": [True, True, True, False]}])
+    monkeypatch.setattr(release, "measured", lambda folder: next(answers))
+    release.compare(ENCODERS[0].name, ENCODERS[1].name)
+    assert "+25.00 (± 42.43)" in capsys.readouterr().out

@@ -74,6 +74,9 @@ def test_good_settings_pass(notebook, change):
         (PRETRAINING, {"run": ""}),
         (PRETRAINING, {"run": "a/b"}),
         (PRETRAINING, {"run": ".."}),
+        (PRETRAINING, {"run": "a" * 300}),
+        (PRETRAINING, {"mask_ratio": 1e308}),
+        (PRETRAINING, {"epochs": 10**400}),
         (CLASSIFICATION, {"epochs": 0, "warmup_epochs": 0}),
         (CLASSIFICATION, {"encoder": "runs/no-such-run"}),
         (PROBE, {"encoder": "runs/no-such-run"}),
@@ -108,12 +111,51 @@ def test_words_become_values():
 
 def test_refused_run_writes_nothing(one_sentence):
     """Not inside runs/, and not outside."""
-    before = sorted((ROOT / "runs").glob("*")), sorted(ROOT.parent.glob("*"))
+    evil = [ROOT / "evil", ROOT.parent / "evil"]
+    before = sorted((ROOT / "runs").glob("*"))
     for run in ("../evil", "../../evil", "ci-refused"):
         with pytest.raises(SystemExit) as stop:
             notebooks.run(PRETRAINING, RUN=run, ENCODER_LAYERS=0 if run == "ci-refused" else 1)
         one_sentence(stop.value.code)
-    assert (sorted((ROOT / "runs").glob("*")), sorted(ROOT.parent.glob("*"))) == before
+    assert sorted((ROOT / "runs").glob("*")) == before and not any(path.exists() for path in evil)
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path, monkeypatch, one_sentence):
+    """Other settings, another encoder behind the same path, another backend, or a run that no command began."""
+    start = {"backend": "tensorflow", "commit": None}
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(notebooks, "provenance", lambda: dict(start))
+    (tmp_path / "encoder.keras").write_bytes(b"one")
+    folder, settings = tmp_path / "runs" / "a", {"run": "a", "seed": 0, "encoder": "."}
+
+    def refused(settings, says):
+        files = {path: path.read_bytes() for path in folder.iterdir()}
+        with pytest.raises(SystemExit) as stop:
+            notebooks.open_run(folder, settings)
+        one_sentence(stop.value.code)
+        assert says in stop.value.code
+        assert {path: path.read_bytes() for path in folder.iterdir()} == files
+
+    notebooks.open_run(folder, settings)
+    assert notebooks.read(folder / "settings.json") == settings
+    notebooks.open_run(folder, settings)  # the same again goes on
+    refused(settings | {"seed": 1}, "seed")
+    (tmp_path / "encoder.keras").write_bytes(b"two")
+    refused(settings, "sha256")
+    (tmp_path / "encoder.keras").write_bytes(b"one")
+    start["backend"] = "jax"
+    refused(settings, "backend")
+    (folder / "settings.json").unlink()
+    (folder / "checkpoint.weights.h5").write_bytes(b"weights")
+    refused(settings, "not started by this command")
+
+
+def test_backend_that_is_not_there_gets_one_sentence(monkeypatch, one_sentence):
+    monkeypatch.setenv("KERAS_BACKEND", "abacus")
+    with pytest.raises(SystemExit) as stop:
+        notebooks.provenance()
+    one_sentence(stop.value.code)
+    assert "abacus" in stop.value.code
 
 
 @pytest.mark.parametrize("what", ["card", "digest"])
