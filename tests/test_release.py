@@ -1,5 +1,6 @@
 """Releases: numbers reach the cards, and `make verify` notices files and numbers that are not what they should be."""
 
+import hashlib
 import json
 import shutil
 
