@@ -214,4 +214,4 @@ def test_comparing_needs_two_sound_encoders(one_sentence, capsys, monkeypatch):
     answers = iter([{"neighbours": [True, False, True, False]}, {"neighbours": [True, True, True, False]}])
     monkeypatch.setattr(release, "measured", lambda folder: next(answers))
     release.compare(ENCODERS[0].name, ENCODERS[1].name)
-    assert "+25.00 (± 42.43)" in capsys.readouterr().out
+    assert "+25.00 (± 42.44)" in capsys.readouterr().out
