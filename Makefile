@@ -83,7 +83,7 @@ clean:  ## remove environments and caches; runs/ and data/ stay
 .venv-jax/ready: requirements.txt
 	@echo "setting up .venv-jax (JAX, without TensorFlow) ..."
 	$(PYTHON) -m venv .venv-jax
-	grep -v tensorflow requirements.txt | .venv-jax/bin/python -m pip install --quiet --disable-pip-version-check jax -r /dev/stdin
+	grep -v tensor requirements.txt | .venv-jax/bin/python -m pip install --quiet --disable-pip-version-check jax -r /dev/stdin
 	@touch $@
 
 .venv-colab/ready: requirements.txt tests/colab.txt
