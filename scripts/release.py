@@ -46,12 +46,12 @@ def publish(run="", name=""):
     if any(sha256(source / file) != digest for file, digest in card.get("sha256", {}).items()):
         sys.exit(f"runs/{run} holds other files than its card.json says (SHA-256 differs): train it again.")
     if "encoder" in results:
-        share_probe(results | read(source / "provenance.json"))
+        share_probe(results | read(source / "provenance.json"), ROOT)
     else:
         copy(LOGS, source, target)
         if run != "quickstart":
             copy(WEIGHTS, source, ROOT / "weights" / name)
-            write_card(name)
+            write_card(name, ROOT)
     for executed in source.glob("*.ipynb"):
         if give_outputs(executed, ROOT / executed.name):
             print(f"{executed.name}: now with the outputs of this run")
