@@ -25,7 +25,6 @@ class Noise(keras.layers.Layer):
         super().__init__()
         self.noise = ops.convert_to_tensor(noise)
         self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False)
-        self.state = self.step
 
     def next(self):
         noise = ops.take(self.noise, self.step, axis=0)
