@@ -1,0 +1,189 @@
+"""What is swapped, a few lines each. Everything else is what mae-pretraining.ipynb defines.
+
+VARIANTS maps a try's name to (factor, value, settings, change): settings replace the notebook's parameters, and
+change(n) replaces entries of `n`, the dict of its definitions.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+def hidden_ids(noise, num_visible, num_predicted):
+    """Positions in shuffled order: of the visible patches, and of those to predict, as int32 (B, ...)."""
+    ids = ops.argsort(noise, axis=1)
+    return ids[:, :num_visible], ids[:, num_visible : num_visible + num_predicted]
+
+
+def predict_part(n, share):
+    """In training predict only a random share of the hidden patches (CrossMAE, arXiv 2401.14391, section 3.4; VideoMAE V2,
+    arXiv 2303.16727): tokens stay in shuffled order, and positions follow them. On held-out images predict all of them."""
+
+    class Part(n["MaskedAutoencoder"]):
+        def call(self, images, training=False):
+            if training:
+                images = n["random_resized_crop"](images, self.crop_area, self.seed_generator)
+            seed = self.seed_generator if training else 0
+            num_patches = (images.shape[1] // self.patch_size) ** 2
+            noise = keras.random.uniform((ops.shape(images)[0], num_patches), seed=seed)
+            hidden = num_patches - self.num_visible
+            keep, predict = hidden_ids(noise, self.num_visible, round(share * hidden) if training else hidden)
+            predictions = self.decoder([self.encoder([images, keep]), keep, predict])[:, -predict.shape[1] :]
+            targets, _, _ = n["patch_targets"](images, self.patch_size, self.normalize_targets)
+            targets = ops.take_along_axis(targets, ops.expand_dims(predict, -1), axis=1)
+            return {"predictions": predictions, "targets": targets, "mask": ops.ones_like(predict, dtype="float32")}
+
+    n["MaskedAutoencoder"] = Part
+
+
+def part(share):
+    """The paper's decoder on a share of the hidden patches."""
+
+    def change(n):
+        def build_decoder(num_patches, patch_dim, latent_width, width, depth, heads, mlp_ratio):
+            latents, keep, predict, visible, hidden = decoder_inputs(n, num_patches, latent_width, width)
+            visible = n["linear"](latents, width, "decoder_embedding") + visible
+            tokens = ops.concatenate([visible, hidden], axis=1)
+            for i in range(1, depth + 1):
+                tokens = n["transformer_block"](tokens, heads, mlp_ratio, f"decoder_block_{i}")
+            tokens = layers.LayerNormalization(epsilon=1e-6, name="decoder_norm")(tokens)
+            return keras.Model([latents, keep, predict], n["linear"](tokens, patch_dim, "pixels"))
+
+        n["build_decoder"] = build_decoder
+        predict_part(n, share)
+
+    return change
+
+
+def decoder_inputs(n, num_patches, latent_width, width):
+    """Inputs, the visible patches' positions (B, n, width), and mask tokens with theirs (B, m, width)."""
+    latents = keras.Input((None, latent_width))
+    keep, predict = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
+    positions = n["sincos_positions"](round(num_patches**0.5), width)
+    initializer = keras.initializers.RandomNormal(stddev=0.02)
+    mask_token = layers.Dense(width, use_bias=False, kernel_initializer=initializer, name="mask_token")
+    hidden = mask_token(ops.ones_like(predict[..., None], dtype="float32"))
+    visible, there = (ops.take(positions, ids, axis=0) for ids in (keep, predict))
+    return latents, keep, predict, visible, hidden + there
+
+
+def cross(share):
+    """CrossMAE's decoder (arXiv 2401.14391): hidden tokens ask the visible ones and not each other."""
+
+    def change(n):
+        def attend(tokens, context, heads, name):
+            width = tokens.shape[-1]
+            query = n["linear"](tokens, width, f"{name}_query")
+            pair = n["linear"](context, 2 * width, f"{name}_key_value")
+            query = layers.Reshape((-1, heads, width // heads))(query)
+            pair = layers.Reshape((-1, 2, heads, width // heads))(pair)
+            mixed = ops.dot_product_attention(query, pair[:, :, 0], pair[:, :, 1])
+            return n["linear"](layers.Reshape((-1, width))(mixed), width, f"{name}_output")
+
+        def build_decoder(num_patches, patch_dim, latent_width, width, depth, heads, mlp_ratio):
+            latents, keep, predict, _, tokens = decoder_inputs(n, num_patches, latent_width, width)
+            for i in range(1, depth + 1):
+                name = f"decoder_block_{i}"
+                x = layers.LayerNormalization(epsilon=1e-6)(tokens)
+                tokens = tokens + attend(x, latents, heads, name)
+                x = layers.LayerNormalization(epsilon=1e-6)(tokens)
+                x = n["linear"](x, width * mlp_ratio, f"{name}_mlp1", activation="gelu")
+                tokens = tokens + n["linear"](x, width, f"{name}_mlp2")
+            tokens = layers.LayerNormalization(epsilon=1e-6, name="decoder_norm")(tokens)
+            return keras.Model([latents, keep, predict], n["linear"](tokens, patch_dim, "pixels"))
+
+        n["build_decoder"] = build_decoder
+        predict_part(n, share)
+
+    return change
+
+
+class WeightedSum(layers.Layer):
+    """Tensors of one shape, summed with weights that are learned and sum to 1; they start equal."""
+
+    def build(self, shapes):
+        self.scores = self.add_weight(shape=(len(shapes),), initializer="zeros", name="scores")
+
+    def call(self, tensors):
+        return ops.sum(ops.stack(tensors, axis=-1) * ops.softmax(self.scores), axis=-1)
+
+
+def fuse(n):
+    """The decoder is fed from all blocks of the encoder, by one linear layer each and a learned weighted sum (multi-level
+    feature fusion, arXiv 2308.00261), and not from the last block alone."""
+    build_decoder = n["build_decoder"]
+
+    class Fused(n["MaskedAutoencoder"]):
+        def __init__(self, encoder, decoder, *arguments):
+            width = encoder.output.shape[-1]
+            outputs = [layer.output for layer in encoder.layers if layer.name[6:].isdigit()][:-1] + [encoder.output]
+            outputs = [n["linear"](tokens, width, f"level_{i}") for i, tokens in enumerate(outputs, 1)]
+            fused = layers.LayerNormalization(epsilon=1e-6)(WeightedSum(name="fusion")(outputs))
+            super().__init__(keras.Model(encoder.inputs, fused), decoder, *arguments)
+
+    n["build_decoder"] = build_decoder
+    n["MaskedAutoencoder"] = Fused
+
+
+def low_variance(kept):
+    """Targets hold only the part of the images with little variance: as many of the first principal components are taken
+    out as leave a share `kept` of it (arXiv 2402.11337). The encoder sees the whole image."""
+
+    def change(n):
+        patch_targets = n["patch_targets"]
+        images = n["load_cifar10"]()[0][:10_000].reshape(10_000, -1).astype("float32")
+        mean = images.mean(axis=0)
+        variance, components = np.linalg.eigh(np.cov(images - mean, rowvar=False))  # rising
+        first = components[:, np.cumsum(variance) > kept * variance.sum()].astype("float32")  # (3072, components out)
+
+        def filtered(images, patch_size, normalize):
+            flat = ops.reshape(ops.cast(images, "float32"), (-1, first.shape[0]))
+            rest = flat - ops.matmul(ops.matmul(flat - mean, first), first.T)
+            return patch_targets(ops.reshape(rest, (-1, *images.shape[1:])), patch_size, normalize)
+
+        n["patch_targets"] = filtered
+
+    return change
+
+
+def muon(n):
+    """Muon (keras.optimizers.Muon) for the weight matrices inside the blocks, AdamW for all else."""
+
+    def build_optimizer(model, learning_rate, weight_decay, epochs, warmup_epochs, steps_per_epoch):
+        warmup, decay = warmup_epochs * steps_per_epoch, (epochs - warmup_epochs) * steps_per_epoch
+        schedule = keras.optimizers.schedules.CosineDecay(0.0, decay, warmup_target=learning_rate, warmup_steps=warmup)
+        outside = ["patch_embedding", "decoder_embedding", "mask_token", "pixels"]
+        optimizer = keras.optimizers.Muon(
+            schedule,
+            adam_beta_2=0.95,
+            adam_weight_decay=weight_decay,
+            weight_decay=weight_decay,
+            exclude_layers=outside,
+        )
+        optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) == 1])
+        optimizer.build(model.trainable_variables)
+        return optimizer
+
+    n["build_optimizer"] = build_optimizer
+
+
+def both(*changes):
+    """Several changes, one after the other."""
+
+    def change(n):
+        for one in changes:
+            one(n)
+
+    return change
+
+
+VARIANTS = {
+    "default": ("default", "", {}, None),
+    "part-50": ("share of hidden patches predicted", "0.50", {}, part(0.5)),
+    "part-25": ("share of hidden patches predicted", "0.25", {}, part(0.25)),
+    "cross-100": ("decoder", "cross-attention, all hidden patches", {}, cross(1)),
+    "cross-50": ("decoder", "cross-attention, half of the hidden patches", {}, cross(0.5)),
+    "fuse": ("decoder is fed from", "all blocks", {}, fuse),
+    "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
+    "muon": ("optimiser", "Muon", {}, muon),
+}
