@@ -7,7 +7,7 @@ PARAMETERS = $(filter-out PYTHON=% REPOSITORY=% KERAS_BACKEND=% TF_CPP_MIN_LOG_L
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart pretrain probe classify recipe repeat lab release results compare verify address data test test-colab test-torch parity clean
+.PHONY: help quickstart pretrain probe classify ablate bench repeat lab release results compare verify address data test test-colab test-torch parity clean
 
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
@@ -24,8 +24,12 @@ probe: data  ## run linear-probe.ipynb: make probe RUN=probe-deep ENCODER=runs/d
 classify: data  ## run regular-classification.ipynb: make classify RUN=tuned PRETRAINED=True
 	$(BIN)/python scripts/notebooks.py regular-classification.ipynb $(PARAMETERS)
 
-recipe: data  ## repeat the search for the recipe on held-out training images, into logs/recipe*.csv
-	$(BIN)/python scripts/notebooks.py recipe
+ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make ablate NAME=cross-50 SEED=1
+	$(BIN)/python ablations/ablate.py $(NAME) $(if $(SEED),SEED=$(SEED))
+
+bench: data .venv-jax/ready .venv-torch/ready  ## how fast it is, beside PyTorch, into logs/bench/; leave the machine alone meanwhile
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers
+	$(BIN)/python ablations/bench.py
 
 repeat: data  ## repeat a run from logs/ with the settings it had: make repeat OF=mae-9x3-mask75-100ep
 	$(BIN)/python scripts/notebooks.py repeat $(OF)

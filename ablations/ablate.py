@@ -7,11 +7,12 @@ logs/ablations.csv. A try that was cut off goes on; one whose row is there is le
 """
 
 import csv
+import hashlib
 import json
 import os
 import pathlib
+import statistics
 import sys
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -20,88 +21,96 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
 import notebooks  # noqa: E402
-import numpy as np  # noqa: E402
 from keras import ops  # noqa: E402
+
 from variants import VARIANTS  # noqa: E402
 
 TABLE = ROOT / "logs" / "ablations.csv"
 TRY = {"EPOCHS": 15, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
 
 
-def prepare(settings, change=None):
-    """Definitions with the change made, (training images, labels, held-out images, labels), the untrained model and its encoder.
+def prepare(s, change=None):
+    """(definitions with the change made, images and labels to train on and held out, the untrained model, its encoder).
 
-    What the notebook's cells do between its definitions, in their order, so that the weights start alike.
+    s: the notebook's settings. What its cells do between their definitions, in their order, so that weights start alike.
     """
     n = notebooks.definitions(notebooks.PRETRAINING)
     if change:
         change(n)
-    s = {name.lower(): value for name, value in settings.items()}
-    x, y = n["load_cifar10"]()[:2]
-    held_out = s["validation_images"]
-    fit, valid = slice(s["train_images"] - held_out), slice(50_000 - held_out, None)
-    num_patches = (32 // s["patch_size"]) ** 2
-    num_visible = num_patches - round(s["mask_ratio"] * num_patches)
-    keras.utils.set_random_seed(s["seed"])
-    encoder = n["build_encoder"](32, s["patch_size"], 3, *shape(s, "encoder"), masked=True)
-    decoder = n["build_decoder"](num_patches, 3 * s["patch_size"] ** 2, s["encoder_width"], *shape(s, "decoder"))
-    model = n["MaskedAutoencoder"](
-        encoder, decoder, s["patch_size"], num_visible, s["normalize_targets"], s["crop_area"], s["seed"]
-    )
+    x, y = n["load_cifar10"](ROOT / "data")[:2]
+    fit, valid = slice(s["TRAIN_IMAGES"] - s["VALIDATION_IMAGES"]), slice(50_000 - s["VALIDATION_IMAGES"], None)
+    num_patches = (32 // s["PATCH_SIZE"]) ** 2
+    num_visible = num_patches - round(s["MASK_RATIO"] * num_patches)
+    keras.utils.set_random_seed(s["SEED"])
+    encoder = build_encoder(n, s, masked=True)
+    sizes = [s[f"DECODER_{name}"] for name in ("WIDTH", "LAYERS", "HEADS")]
+    decoder = n["build_decoder"](num_patches, 3 * s["PATCH_SIZE"] ** 2, s["ENCODER_WIDTH"], *sizes, s["MLP_RATIO"])
+    rest = s["PATCH_SIZE"], num_visible, s["NORMALIZE_TARGETS"], s["CROP_AREA"], s["SEED"]
+    model = n["MaskedAutoencoder"](encoder, decoder, *rest)
     model(ops.convert_to_tensor(x[:8], "float32"))
     return n, (x[fit], y[fit], x[valid], y[valid]), model, encoder
 
 
-def shape(s, part):
-    """Width, depth, heads and MLP ratio of the encoder or decoder."""
-    return s[f"{part}_width"], s[f"{part}_layers"], s[f"{part}_heads"], s["mlp_ratio"]
+def build_encoder(n, s, masked):
+    """The encoder of these definitions and settings."""
+    sizes = [s[f"ENCODER_{name}"] for name in ("WIDTH", "LAYERS", "HEADS")]
+    return n["build_encoder"](32, s["PATCH_SIZE"], 3, *sizes, s["MLP_RATIO"], masked=masked)
 
 
-def train(n, model, images, held_out, settings, folder):
+def train(n, model, images, held_out, s, folder):
     """Train with `fit`, going on from the checkpoint in `folder`; returns the history's rows by epoch."""
-    batch, epochs = settings["BATCH_SIZE"], settings["EPOCHS"]
-    steps = len(images) // batch
-    peak = settings["LEARNING_RATE"] * batch / 256
-    optimizer = n["build_optimizer"](model, peak, settings["WEIGHT_DECAY"], epochs, settings["WARMUP_EPOCHS"], steps)
+    steps = len(images) // s["BATCH_SIZE"]
+    peak = s["LEARNING_RATE"] * s["BATCH_SIZE"] / 256
+    optimizer = n["build_optimizer"](model, peak, s["WEIGHT_DECAY"], s["EPOCHS"], s["WARMUP_EPOCHS"], steps)
     model.compile(optimizer, jit_compile=True)
     checkpoint = folder / "checkpoint.weights.h5"
     if not checkpoint.exists():
         n["save_checkpoint"](model, checkpoint)
     model.load_weights(checkpoint)
     finished = int(optimizer.iterations) // steps
+    log = keras.callbacks.CSVLogger(folder / "history.csv", append=True)
     save = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: n["save_checkpoint"](model, checkpoint))
-    if finished < epochs:
+    if finished < s["EPOCHS"]:
         model.fit(
-            n["Batches"]([images], batch, settings["SEED"], finished),
-            epochs=epochs,
+            n["Batches"]([images], s["BATCH_SIZE"], s["SEED"], finished),
+            epochs=s["EPOCHS"],
             initial_epoch=finished,
-            validation_data=(held_out,) if len(held_out) else None,
+            validation_data=(held_out,),
             validation_batch_size=500,
-            callbacks=[n["Progress"](), keras.callbacks.CSVLogger(folder / "history.csv", append=True), save],
+            callbacks=[n["Progress"](), log, save],
             shuffle=False,
             verbose=0,
         )
     return notebooks.epochs(folder / "history.csv")
 
 
-def measure(n, encoder, data, settings):
+def measure(n, encoder, data, s):
     """Percent of held-out images right: linear probe on the final tokens, on all blocks, and 20 nearest neighbours."""
-    probe = notebooks.definitions(notebooks.PROBE)
     x, y, x_valid, y_valid = data
-    whole = n["build_encoder"](
-        32, settings["PATCH_SIZE"], 3, *shape({k.lower(): v for k, v in settings.items()}, "encoder"), masked=False
-    )
+    whole = build_encoder(n, s, masked=False)
     whole.set_weights(encoder.get_weights())
-    pooled = probe["pooling_model"](whole)
-    known, asked = (probe["pooled_features"](pooled, images) for images in (x, x_valid))
-    final = probe["linear_probe"](known[:, -1], y, asked[:, -1])
-    blocks = probe["linear_probe"](
-        *(f for f in (known[:, :-1].reshape(len(y), -1), y, asked[:, :-1].reshape(len(y_valid), -1)))
-    )
-    votes = probe["ask_neighbours"](known[:, -1], y, asked[:, -1], 20, 0.07)
-    return {
-        name: probe["accuracy"](s, y_valid) for name, s in (("probe", final), ("blocks", blocks), ("neighbours", votes))
+    p = notebooks.definitions(notebooks.PROBE)
+    pooled = p["pooling_model"](whole)
+    known, asked = (p["pooled_features"](pooled, images) for images in (x, x_valid))  # (M, L+1, D)
+    final, final_asked = known[:, -1], asked[:, -1]
+    blocks, blocks_asked = (f[:, :-1].reshape(len(f), -1) for f in (known, asked))
+    scores = {
+        "probe": p["linear_probe"](final, y, final_asked),
+        "blocks": p["linear_probe"](blocks, y, blocks_asked),
+        "neighbours": p["ask_neighbours"](final, y, final_asked, 20, 0.07),
     }
+    return {test: p["accuracy"](votes, y_valid) for test, votes in scores.items()}
+
+
+def measure_once(n, encoder, data, s):
+    """The same, kept in runs/untrained.json by the encoder's weights: many tries start from equal ones."""
+    path = ROOT / "runs" / "untrained.json"
+    known = notebooks.read(path) if path.exists() else {}
+    digest = hashlib.sha256(b"".join(weights.tobytes() for weights in encoder.get_weights())).hexdigest()
+    if digest not in known:
+        known[digest] = measure(n, encoder, data, s)
+        notebooks.write(path, known)
+    return known[digest]
 
 
 def ablate(name, seed=0):
@@ -117,16 +126,15 @@ def ablate(name, seed=0):
     folder.mkdir(parents=True, exist_ok=True)
     start = notebooks.provenance()
     n, data, model, encoder = prepare(settings, change)
-    untrained = measure(n, encoder, data, settings)
+    untrained = measure_once(n, encoder, data, settings)
     history = train(n, model, data[0], data[2], settings, folder)
-    seconds = [float(row["seconds"]) for row in history.values()]
     trained = measure(n, encoder, data, settings)
+    seconds = [float(epoch["seconds"]) for epoch in history.values()]
+    images = len(data[0]) // settings["BATCH_SIZE"] * settings["BATCH_SIZE"]  # an epoch
     row = {"name": name, "factor": factor, "value": value, "seed": seed, "epochs": len(history)}
     row |= trained | {f"untrained_{test}": score for test, score in untrained.items()}
     row["validation_loss"] = round(float(history[max(history)]["val_loss"]), 5)
-    row["images_per_second"] = round(
-        len(data[0]) // settings["BATCH_SIZE"] * settings["BATCH_SIZE"] / float(np.median(seconds[1:]))
-    )
+    row["images_per_second"] = round(images / statistics.median(seconds[1:]))  # the first epoch compiles
     row |= {"seconds": round(sum(seconds)), "encoder_parameters": encoder.count_params(), "hardware": start["hardware"]}
     row |= {"keras": start["versions"]["keras"], "backend": start["backend"], "commit": start["commit"]}
     with TABLE.open("a", newline="") as file:

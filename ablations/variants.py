@@ -116,7 +116,7 @@ def fuse(n):
     class Fused(n["MaskedAutoencoder"]):
         def __init__(self, encoder, decoder, *arguments):
             width = encoder.output.shape[-1]
-            outputs = [layer.output for layer in encoder.layers if layer.name[6:].isdigit()][:-1] + [encoder.output]
+            outputs = [*[layer.output for layer in encoder.layers if layer.name[6:].isdigit()][:-1], encoder.output]
             outputs = [n["linear"](tokens, width, f"level_{i}") for i, tokens in enumerate(outputs, 1)]
             fused = layers.LayerNormalization(epsilon=1e-6)(WeightedSum(name="fusion")(outputs))
             super().__init__(keras.Model(encoder.inputs, fused), decoder, *arguments)
@@ -167,6 +167,113 @@ def muon(n):
     n["build_optimizer"] = build_optimizer
 
 
+def uniform(weight):
+    """U-MAE (arXiv 2210.08344): add `weight` times the mean squared cosine between the mean tokens of two images."""
+
+    def change(n):
+        class Uniform(n["MaskedAutoencoder"]):
+            def __init__(self, encoder, *arguments):
+                super().__init__(encoder, *arguments)
+                self.whole_encoder, self.encoder = encoder, self.encode
+
+            def encode(self, inputs):
+                self.latents = self.whole_encoder(inputs)
+                return self.latents
+
+            def compute_loss(self, *arguments, **options):
+                z = ops.normalize(ops.mean(self.latents, axis=1), axis=-1)
+                return super().compute_loss(*arguments, **options) + weight * ops.mean(
+                    ops.square(ops.matmul(z, ops.transpose(z)))
+                )
+
+        n["MaskedAutoencoder"] = Uniform
+
+    return change
+
+
+def learned_positions(n):
+    """The encoder's positions are learned: a one-hot position beside the pixels of each patch, and no waves."""
+    build_encoder, patchify, waves = n["build_encoder"], n["patchify"], n["sincos_positions"]
+
+    def with_place(images, patch_size):
+        patches = patchify(images, patch_size)
+        places = ops.zeros_like(patches[:, :, :1]) + np.eye(patches.shape[1], dtype="float32")
+        return ops.concatenate([patches, places], axis=-1)
+
+    def build(*arguments, **options):
+        n["patchify"], n["sincos_positions"] = with_place, lambda grid, width: np.zeros((grid**2, width), "float32")
+        encoder = build_encoder(*arguments, **options)
+        n["patchify"], n["sincos_positions"] = patchify, waves
+        return encoder
+
+    n["build_encoder"] = build
+
+
+def class_token(n):
+    """One more, learned token in the encoder, which is left out at its end."""
+    build_encoder, transformer_block = n["build_encoder"], n["transformer_block"]
+
+    def block(tokens, heads, mlp_ratio, name):
+        if name == "block_1":
+            token = layers.Dense(tokens.shape[-1], use_bias=False, kernel_initializer="normal", name="class_token")
+            tokens = ops.concatenate([token(ops.ones_like(tokens[:, :1, :1])), tokens], axis=1)
+        return transformer_block(tokens, heads, mlp_ratio, name)
+
+    def build(*arguments, **options):
+        encoder = build_encoder(*arguments, **options)
+        return keras.Model(encoder.inputs if options["masked"] else encoder.input, encoder.output[:, 1:])
+
+    n["transformer_block"], n["build_encoder"] = block, build
+
+
+def wide_heads(n):
+    """Each head as wide as the whole token, as `keras.layers.MultiHeadAttention(heads, key_dim=width)` makes them."""
+
+    def attention(tokens, heads, name):
+        width = tokens.shape[-1]
+        x = n["linear"](tokens, 3 * heads * width, f"{name}_query_key_value")
+        x = layers.Reshape((-1, 3, heads, width))(x)
+        mixed = ops.dot_product_attention(x[:, :, 0], x[:, :, 1], x[:, :, 2])
+        return n["linear"](layers.Reshape((-1, heads * width))(mixed), width, f"{name}_output")
+
+    n["attention"] = attention
+
+
+def raw_sigmoid(n):
+    """Targets are pixels from 0 to 1, and predictions go through a sigmoid."""
+    linear = n["linear"]
+
+    def patch_targets(images, patch_size, normalize):
+        patches = n["patchify"](ops.cast(images, "float32") / 255, patch_size)
+        return patches, ops.zeros_like(patches[..., :1]), ops.ones_like(patches[..., :1])
+
+    n["patch_targets"] = patch_targets
+    n["linear"] = lambda x, width, name, activation=None: linear(
+        x, width, name, "sigmoid" if name == "pixels" else activation
+    )
+
+
+def dense_decoder(n):
+    """Tokens stay in shuffled order, each with its position; one dense layer over all of them predicts the whole image."""
+
+    def build_decoder(num_patches, patch_dim, latent_width, width, depth, heads, mlp_ratio):
+        latents, ids_restore = keras.Input((None, latent_width)), keras.Input((num_patches,), dtype="int32")
+        visible = n["linear"](latents, width, "decoder_embedding")
+        mask_token = layers.Dense(width, use_bias=False, kernel_initializer="normal", name="mask_token")
+        hidden = mask_token(ops.ones_like(ids_restore[..., None], dtype="float32"))
+        tokens = ops.concatenate([visible, hidden], axis=1)[:, :num_patches]
+        positions = n["sincos_positions"](round(num_patches**0.5), width)
+        tokens = tokens + ops.take(positions, ops.argsort(ids_restore, axis=1), axis=0)
+        for i in range(1, depth + 1):
+            tokens = n["transformer_block"](tokens, heads, mlp_ratio, f"decoder_block_{i}")
+        tokens = layers.LayerNormalization(epsilon=1e-6, name="decoder_norm")(tokens)
+        tokens = ops.reshape(tokens, (-1, num_patches * width))
+        image = n["linear"](tokens, num_patches * patch_dim, "pixels")
+        return keras.Model([latents, ids_restore], ops.reshape(image, (-1, num_patches, patch_dim)))
+
+    n["build_decoder"] = build_decoder
+
+
 def both(*changes):
     """Several changes, one after the other."""
 
@@ -177,13 +284,42 @@ def both(*changes):
     return change
 
 
+def setting(factor, name, *values):
+    """Tries that replace one parameter of the notebook."""
+    return {f"{name.lower().replace('_', '-')}-{v}": (factor, str(v), {name: v}, None) for v in values}
+
+
 VARIANTS = {
     "default": ("default", "", {}, None),
-    "part-50": ("share of hidden patches predicted", "0.50", {}, part(0.5)),
-    "part-25": ("share of hidden patches predicted", "0.25", {}, part(0.25)),
-    "cross-100": ("decoder", "cross-attention, all hidden patches", {}, cross(1)),
+    "part-50": ("hidden patches predicted", "half", {}, part(0.5)),
+    "part-25": ("hidden patches predicted", "a quarter", {}, part(0.25)),
+    "cross-100": ("decoder", "cross-attention", {}, cross(1)),
     "cross-50": ("decoder", "cross-attention, half of the hidden patches", {}, cross(0.5)),
     "fuse": ("decoder is fed from", "all blocks", {}, fuse),
     "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
+    "raw": ("target", "raw pixels", {"NORMALIZE_TARGETS": False}, None),
     "muon": ("optimiser", "Muon", {}, muon),
+    "uniform": ("loss", "with a uniformity term", {}, uniform(0.01)),
+    "learned-positions": ("positions", "learned", {}, learned_positions),
+    "class-token": ("class token", "one", {}, class_token),
+    **setting("mask ratio", "MASK_RATIO", 0.5, 0.6, 0.8125, 0.86, 0.9),
+    **setting("decoder layers", "DECODER_LAYERS", 1, 4, 8),
+    **setting("decoder width", "DECODER_WIDTH", 32, 128),
+    **setting("learning rate", "LEARNING_RATE", 1.5e-3, 6e-3),
+    **setting("weight decay", "WEIGHT_DECAY", 0.01, 0.15),
+    **setting("batch size", "BATCH_SIZE", 64, 128, 512),
+    **setting("smallest crop", "CROP_AREA", 0.2, 1.0),
+    **setting("patch size", "PATCH_SIZE", 2, 8),
+    **setting("MLP ratio", "MLP_RATIO", 4),
+    "wide": ("shape at equal parameters", "3 layers of width 184", {"ENCODER_LAYERS": 3, "ENCODER_WIDTH": 184}, None),
+    "deep": ("shape at equal parameters", "12 layers of width 92", {"ENCODER_LAYERS": 12, "ENCODER_WIDTH": 92}, None),
+    "predecessor-decoder": ("predecessor's", "shuffled tokens, one dense layer over all", {}, dense_decoder),
+    "predecessor-target": ("predecessor's", "raw pixels through a sigmoid", {}, raw_sigmoid),
+    "predecessor-heads": ("predecessor's", "heads as wide as the token", {}, wide_heads),
+    "predecessor-rate": (
+        "predecessor's",
+        "learning rate and decay",
+        {"LEARNING_RATE": 5e-3, "WEIGHT_DECAY": 0.02},
+        None,
+    ),
 }

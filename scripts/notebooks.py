@@ -1,6 +1,6 @@
-"""Run the notebooks from the command line, and use what they define. Writes to runs/ (`recipe` also to logs/).
+"""Run the notebooks from the command line, and use what they define. Writes to runs/.
 
-    python scripts/notebooks.py NOTEBOOK [PARAMETER=VALUE ...], or quickstart, or repeat NAME, or recipe
+    python scripts/notebooks.py NOTEBOOK [PARAMETER=VALUE ...], or quickstart, or repeat NAME
 
 Before a run its parameters are checked, and a folder that holds a run with other settings is refused. After it card.json
 says how its files came about. Tests and the other scripts use `definitions("mae-pretraining.ipynb")["patchify"]`.
@@ -28,24 +28,6 @@ PRETRAINING, PROBE, CLASSIFICATION = NOTEBOOKS = (
     "regular-classification.ipynb",
 )
 PUBLISHED = 49.33  # the predecessor's best linear probe, after 100 epochs, in %
-TRIES = {"EPOCHS": 10, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
-RECIPE = {  # table: notebook, run: settings
-    "recipe": (
-        PRETRAINING,
-        {
-            "recipe-lr-3e-3": {"LEARNING_RATE": 3e-3},  # the best of these, so the tries below use it
-            "recipe-lr-4.5e-3": {"LEARNING_RATE": 4.5e-3},
-            "recipe-lr-6e-3": {"LEARNING_RATE": 6e-3},
-            "recipe-crop-0.3": {"LEARNING_RATE": 3e-3, "CROP_AREA": 0.3},
-            "recipe-crop-0.8": {"LEARNING_RATE": 3e-3, "CROP_AREA": 0.8},
-            "recipe-decay-0.15": {"LEARNING_RATE": 3e-3, "WEIGHT_DECAY": 0.15},
-        },
-    ),
-    "recipe-classifier": (
-        CLASSIFICATION,
-        {f"recipe-classifier-lr-{r}": {"EPOCHS": 5, "LEARNING_RATE": float(r)} for r in ("1e-3", "2e-3", "4e-3")},
-    ),
-}
 
 
 def cells(notebook, kind="code"):
@@ -381,46 +363,18 @@ def plan(name=""):
     return notebook, kept | {"RUN": f"{name}-again"}
 
 
-def recipe():
-    """Run what is missing of the tries, and write their tables; the test set is not looked at."""
-    for table, (notebook, tries) in RECIPE.items():
-        rows = [try_out(name, notebook, TRIES | settings) for name, settings in tries.items()]
-        with open(ROOT / "logs" / f"{table}.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-def try_out(name, notebook, values):
-    """Run a try unless it has finished; returns its row of the table."""
-    folder = ROOT / "runs" / name
-    if (folder / "card.json").exists():
-        open_run(folder, {key.lower(): value for key, value in (parameters(notebook) | values | {"RUN": name}).items()})
-    else:
-        run(notebook, RUN=name, **values)
-    card, scores = read(folder / "card.json"), read(folder / "results.json")
-    judged = {"validation_loss": card["loss"]["val_loss"]}
-    names = {"validation_probe": "linear_probe", "untrained": "untrained", "validation_accuracy": "accuracy"}
-    judged |= {name: scores[key] for name, key in names.items() if key in scores}
-    print(f"{name}: {judged}", flush=True)
-    chosen = ("learning_rate", "crop_area", "weight_decay", "mask_ratio", "encoder_layers", "epochs", "seed")
-    row = {"run": name} | {key: card["settings"][key] for key in chosen if key in card["settings"]} | judged
-    row |= {key: card[key] for key in ("seconds", "hardware")}
-    return row | {"keras": card["versions"]["keras"], "commit": card["commit"]}
-
-
 def main(command="", *words):
     """The command line."""
-    if command in ("quickstart", "recipe"):
+    if command == "quickstart":
         if words:
-            sys.exit(f"{command} takes no parameters: `make pretrain` takes them all.")
-        {"quickstart": quickstart, "recipe": recipe}[command]()
+            sys.exit("quickstart takes no parameters: `make pretrain` takes them all.")
+        quickstart()
     elif command == "repeat" or command in NOTEBOOKS:
         notebook, values = plan(*words[:1]) if command == "repeat" else (command, parse(words, parameters(command)))
         folder = run(notebook, **values)
         print(f"done: the executed notebook and its results are in {folder.relative_to(ROOT)}/")
     else:
-        sys.exit(f"{command!r} is none of quickstart, repeat, recipe and {', '.join(NOTEBOOKS)}.")
+        sys.exit(f"{command!r} is none of quickstart, repeat and {', '.join(NOTEBOOKS)}.")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,169 @@
+"""The tries of ablations/: each changes what it names and nothing else."""
+
+import os
+import subprocess
+import sys
+
+import notebooks
+import numpy as np
+import pytest
+from conftest import ROOT
+from keras import ops
+
+sys.path.insert(0, str(ROOT / "ablations"))
+import ablate
+import variants
+
+SMALL = {"ENCODER_WIDTH": 16, "ENCODER_LAYERS": 2, "DECODER_WIDTH": 8, "DECODER_LAYERS": 2, "BATCH_SIZE": 32}
+SMALL |= {"EPOCHS": 2, "WARMUP_EPOCHS": 1, "TRAIN_IMAGES": 160, "VALIDATION_IMAGES": 96}
+DEFAULTS = notebooks.parameters(notebooks.PRETRAINING) | SMALL
+
+
+def randomise(model):
+    """Random weights in place of zeros and equal ones, which would hide mistakes."""
+    rng = np.random.default_rng(0)
+    model.set_weights([w + 0.1 * rng.standard_normal(w.shape).astype(w.dtype) for w in model.get_weights()])
+
+
+@pytest.mark.parametrize("name", variants.VARIANTS)
+def test_every_try_can_be_run(name):
+    """Its settings are parameters that the commands accept, and its model's gradients are finite and reach every weight."""
+    _, _, own, change = variants.VARIANTS[name]
+    whole = notebooks.parameters(notebooks.PRETRAINING) | ablate.TRY | own
+    assert set(whole) == set(notebooks.parameters(notebooks.PRETRAINING))
+    assert notebooks.problem({key.lower(): value for key, value in whole.items()}) is None
+    if change is None:
+        return
+    _, data, model, _ = ablate.prepare(DEFAULTS | own, change)
+    tf = pytest.importorskip("tensorflow")
+    with tf.GradientTape() as tape:
+        outputs = model(ops.convert_to_tensor(data[0][:8], "float32"), training=True)
+        loss = model.compute_loss(y_pred=outputs)
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    for variable, gradient in zip(model.trainable_variables, gradients):
+        assert isinstance(gradient, tf.Tensor), f"{variable.path} gets no dense gradient"
+        assert np.isfinite(gradient).all(), variable.path
+
+
+def test_predicting_all_hidden_patches_is_the_papers_decoder():
+    """Tokens in shuffled order with positions that follow them: the same loss as in image order, for equal weights and masks."""
+    _, data, ours, _ = ablate.prepare(DEFAULTS, variants.part(1))
+    _, _, papers, _ = ablate.prepare(DEFAULTS)
+    randomise(papers)
+    ours.set_weights(papers.get_weights())
+    images = ops.convert_to_tensor(data[2][:16], "float32")
+    losses = [float(model.compute_loss(y_pred=model(images))) for model in (ours, papers)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, asked", [("part-50", 24), ("part-25", 12), ("cross-100", 48), ("cross-50", 24)]
+)
+def test_share_of_hidden_patches(name, asked):
+    """In training this many are predicted, others than the visible ones; on held-out images all 48 are."""
+    _, data, model, _ = ablate.prepare(DEFAULTS, variants.VARIANTS[name][3])
+    images = ops.convert_to_tensor(data[0][:8], "float32")
+    assert model(images, training=True)["predictions"].shape == (8, asked, 48)
+    assert model(images)["predictions"].shape == (8, 48, 48)
+    noise = np.random.default_rng(0).random((8, 64))
+    keep, predict = variants.hidden_ids(noise, 16, asked)
+    assert all(len({*map(int, a), *map(int, b)}) == 16 + asked for a, b in zip(keep, predict))
+
+
+def test_cross_attention_predicts_each_patch_alone():
+    """What it says of a hidden patch does not depend on which others it is asked for; it does on the visible ones."""
+    _, _, model, _ = ablate.prepare(DEFAULTS, variants.cross(1))
+    randomise(model.decoder)
+    latents = np.random.default_rng(0).standard_normal((2, 16, 16)).astype("float32")
+    keep, predict = np.tile(np.arange(16), (2, 1)), np.tile(np.arange(16, 64), (2, 1))
+    everything = np.array(model.decoder([latents, keep, predict]))
+    some = np.array(model.decoder([latents, keep, predict[:, 5:9]]))
+    np.testing.assert_allclose(some, everything[:, 5:9], atol=1e-5)
+    other = np.array(model.decoder([latents[:, ::-1] * 0.5, keep, predict]))
+    assert np.abs(other - everything).max() > 1e-3
+
+
+def test_fused_levels_start_as_their_mean():
+    _, data, model, encoder = ablate.prepare(DEFAULTS, variants.fuse)
+    fusion = model.encoder.get_layer("fusion")
+    tensors = [np.full((1, 2, 3), float(i), "float32") for i in (1, 2)]
+    np.testing.assert_allclose(fusion([ops.convert_to_tensor(t) for t in tensors]), np.full((1, 2, 3), 1.5))
+    assert fusion.scores.shape == (2,) and encoder.count_params() < model.encoder.count_params()
+    images, keep = data[0][:4].astype("float32"), np.tile(np.arange(16, dtype="int32"), (4, 1))
+    first = np.array(model.encoder([images, keep]))
+    model.encoder.get_layer("level_1").kernel.assign(0 * model.encoder.get_layer("level_1").kernel)
+    assert np.abs(np.array(model.encoder([images, keep])) - first).max() > 1e-3, (
+        "the first block does not count"
+    )
+
+
+def test_low_variance_target(cifar10):
+    """What is left has a quarter of the variance at most, and almost nothing along the first principal component."""
+    n = notebooks.definitions(notebooks.PRETRAINING)
+    plain = n["patch_targets"]
+    n["load_cifar10"] = lambda: cifar10
+    variants.low_variance(0.25)(n)
+    images = cifar10[0][:2000]
+    raw, left = (np.array(f(images, 4, False)[0]).reshape(2000, -1) for f in (plain, n["patch_targets"]))
+    assert 0.2 < left.var(axis=0).sum() / raw.var(axis=0).sum() < 0.26
+    direction = np.linalg.eigh(np.cov(raw, rowvar=False))[1][:, -1]
+    assert np.var(left @ direction) < 0.01 * np.var(raw @ direction)
+
+
+def test_uniformity_term():
+    """It is the mean squared cosine between images' mean tokens: computed by hand."""
+    _, data, model, _ = ablate.prepare(DEFAULTS, variants.uniform(0.5))
+    plain = notebooks.definitions(notebooks.PRETRAINING)["MaskedAutoencoder"].compute_loss
+    outputs = model(ops.convert_to_tensor(data[0][:8], "float32"))
+    z = np.array(model.latents).mean(axis=1)
+    cosine = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a in z for b in z]
+    extra = float(model.compute_loss(y_pred=outputs)) - float(plain(model, y_pred=outputs))
+    assert extra == pytest.approx(0.5 * np.mean(np.square(cosine)), rel=1e-4)
+
+
+def test_class_token_is_left_out_of_the_end():
+    n, data, _, encoder = ablate.prepare(DEFAULTS, variants.class_token)
+    whole = ablate.build_encoder(n, DEFAULTS, masked=False)
+    whole.set_weights(encoder.get_weights())
+    assert whole.output.shape == (None, 64, 16) and whole.get_layer("block_1").output.shape == (None, 65, 16)
+    token, images = whole.get_layer("class_token").kernel, data[0][:4].astype("float32")
+    before = np.array(whole(images))
+    token.assign(np.random.default_rng(0).standard_normal(token.shape))
+    assert np.abs(np.array(whole(images)) - before).max() > 1e-3, "no token listens to it"
+
+
+def test_a_try_that_was_cut_off_goes_on(tmp_path):
+    """One epoch, then a new process's model and the second one: as if it had run through."""
+
+    def train(folder, epochs_then_stop=None):
+        folder.mkdir(exist_ok=True)
+        n, data, model, encoder = ablate.prepare(DEFAULTS)
+        if epochs_then_stop:
+            save = n["save_checkpoint"]
+
+            def save_and_stop(model, path):
+                save(model, path)
+                if (folder / "history.csv").exists():
+                    raise KeyboardInterrupt
+
+            n["save_checkpoint"] = save_and_stop
+        history = ablate.train(n, model, data[0], data[2], DEFAULTS, folder)
+        return history, encoder.get_weights()
+
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", epochs_then_stop=1)
+    cut = train(tmp_path / "cut")
+    assert len(cut[0]) == len(whole[0]) == 2
+    assert all(np.array_equal(a, b) for a, b in zip(cut[1], whole[1]))
+
+
+def test_wrong_name_is_one_sentence(one_sentence):
+    done = subprocess.run(
+        [sys.executable, ROOT / "ablations" / "ablate.py", "nonsense"],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0 and "nonsense" in done.stderr
+    one_sentence(done.stderr.strip().splitlines()[-1])
