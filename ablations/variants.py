@@ -296,6 +296,7 @@ VARIANTS = {
     "cross-100": ("decoder", "cross-attention", {}, cross(1)),
     "cross-50": ("decoder", "cross-attention, half of the hidden patches", {}, cross(0.5)),
     "fuse": ("decoder is fed from", "all blocks", {}, fuse),
+    "cross-50-fuse": ("decoder", "cross-attention, half, fed from all blocks", {}, both(cross(0.5), fuse)),
     "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
     "raw": ("target", "raw pixels", {"NORMALIZE_TARGETS": False}, None),
     "muon": ("optimiser", "Muon", {}, muon),
