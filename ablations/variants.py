@@ -111,18 +111,41 @@ class WeightedSum(layers.Layer):
 def fuse(n):
     """The decoder is fed from all blocks of the encoder, by one linear layer each and a learned weighted sum (multi-level
     feature fusion, arXiv 2308.00261), and not from the last block alone."""
-    build_decoder = n["build_decoder"]
 
     class Fused(n["MaskedAutoencoder"]):
         def __init__(self, encoder, decoder, *arguments):
             width = encoder.output.shape[-1]
-            outputs = [*[layer.output for layer in encoder.layers if layer.name[6:].isdigit()][:-1], encoder.output]
-            outputs = [n["linear"](tokens, width, f"level_{i}") for i, tokens in enumerate(outputs, 1)]
-            fused = layers.LayerNormalization(epsilon=1e-6)(WeightedSum(name="fusion")(outputs))
+            levels = [n["linear"](tokens, width, f"level_{i}") for i, tokens in enumerate(outputs(encoder), 1)]
+            fused = layers.LayerNormalization(epsilon=1e-6)(WeightedSum(name="fusion")(levels))
             super().__init__(keras.Model(encoder.inputs, fused), decoder, *arguments)
 
-    n["build_decoder"] = build_decoder
     n["MaskedAutoencoder"] = Fused
+
+
+def side_by_side(n):
+    """The same idea without a weighted sum: the decoder's first linear layer reads all blocks' outputs side by side."""
+    build_decoder, levels = n["build_decoder"], []
+
+    class SideBySide(n["MaskedAutoencoder"]):
+        def __init__(self, encoder, decoder, *arguments):
+            super().__init__(
+                keras.Model(encoder.inputs, ops.concatenate(outputs(encoder), axis=-1)), decoder, *arguments
+            )
+
+    def build(num_patches, patch_dim, latent_width, *arguments):
+        return build_decoder(num_patches, patch_dim, levels[0] * latent_width, *arguments)
+
+    def build_encoder(*arguments, masked, build=n["build_encoder"]):
+        encoder = build(*arguments, masked=masked)
+        levels[:] = [len(outputs(encoder))]
+        return encoder
+
+    n["build_encoder"], n["build_decoder"], n["MaskedAutoencoder"] = build_encoder, build, SideBySide
+
+
+def outputs(encoder):
+    """What each block returns, (B, n, D) each; of the last one the final tokens, after the norm."""
+    return [*[layer.output for layer in encoder.layers if layer.name[6:].isdigit()][:-1], encoder.output]
 
 
 def low_variance(kept):
@@ -296,6 +319,7 @@ VARIANTS = {
     "cross-100": ("decoder", "cross-attention", {}, cross(1)),
     "cross-50": ("decoder", "cross-attention, half of the hidden patches", {}, cross(0.5)),
     "fuse": ("decoder is fed from", "all blocks", {}, fuse),
+    "side-by-side": ("decoder is fed from", "all blocks side by side", {}, side_by_side),
     "cross-50-fuse": ("decoder", "cross-attention, half, fed from all blocks", {}, both(cross(0.5), fuse)),
     "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
     "raw": ("target", "raw pixels", {"NORMALIZE_TARGETS": False}, None),

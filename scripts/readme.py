@@ -5,8 +5,10 @@ Every number in the results stands between markers that this script fills; tests
 """
 
 import csv
+import hashlib
 import json
 import re
+import statistics
 import sys
 
 from notebooks import NOTEBOOKS, PUBLISHED, ROOT, config, read, summary
@@ -32,6 +34,7 @@ COLUMNS = {  # of the tables of tries: heading, column
     "validation accuracy, %": "validation_accuracy",
     "untrained, %": "untrained",
 }
+JUDGED = {"probe": "linear probe", "blocks": "all blocks", "neighbours": "neighbours"}  # columns of logs/ablations.csv
 TESTS = ("probe, final tokens", "probe, all blocks", "neighbours")
 
 
@@ -144,10 +147,102 @@ def megabytes(run):
     return f"{sum(path.stat().st_size for path in (ROOT / 'weights' / run).glob('*.keras')) / 1e6:.1f}"
 
 
+def ablations():
+    """Groups of tries of one name, as in logs/ablations.csv: {name: [(row, the default's row with the same seed), ...]}."""
+    with open(LOGS / "ablations.csv") as file:
+        rows = list(csv.DictReader(file))
+    default = {row["seed"]: row for row in rows if row["name"] == "default"}
+    names = dict.fromkeys(row["name"] for row in rows if row["seed"] in default)
+    return {
+        name: [(row, default[row["seed"]]) for row in rows if row["name"] == name and row["seed"] in default]
+        for name in names
+    }
+
+
+def gain(pairs, column):
+    """Mean difference to the default with the same seeds."""
+    return statistics.mean(float(row[column]) - float(other[column]) for row, other in pairs)
+
+
+def variants():
+    """Every try: means over its seeds, and in brackets how far it is from the default with the same seeds."""
+    speeds = (
+        read(LOGS / "bench" / "ablations.json")["contenders"] if (LOGS / "bench" / "ablations.json").exists() else {}
+    )
+    lines = [["try", "what", *JUDGED.values(), "untrained probe", "validation loss", "speed", "seeds"]]
+    for name, pairs in ablations().items():
+        first = pairs[0][0]
+        means = {
+            column: statistics.mean(float(row[column]) for row, _ in pairs)
+            for column in first
+            if "probe" in column or column in JUDGED
+        }
+        scores = [f"{means[c]:.2f}" + (f" ({gain(pairs, c):+.2f})" if name != "default" else "") for c in JUDGED]
+        loss = f"{statistics.mean(float(row['validation_loss']) for row, _ in pairs):.4f}"
+        speed = f"{speeds[name]['ratio']:.2f}" if name in speeds else ""
+        what = f"{first['factor']}: {first['value']}" if first["value"] else "the notebook's settings"
+        lines.append([f"`{name}`", what, *scores, f"{means['untrained_probe']:.2f}", loss, speed, len(pairs)])
+    return table(lines)
+
+
+def figure():
+    """Draw how far each try is from the default; the file says from which table it was drawn."""
+    import matplotlib.pyplot as plt
+
+    groups = {name: pairs for name, pairs in ablations().items() if name != "default"}
+    names = sorted(groups, key=lambda name: statistics.mean(gain(groups[name], c) for c in JUDGED))
+    axis = plt.subplots(figsize=(8, 1 + 0.3 * len(names)), layout="constrained")[1]
+    for (column, heading), marker in zip(JUDGED.items(), "os^"):
+        axis.plot([gain(groups[name], column) for name in names], range(len(names)), marker, label=heading)
+    axis.axvline(0, color="grey", linewidth=1)
+    axis.set(
+        yticks=range(len(names)),
+        yticklabels=names,
+        xlabel="percentage points above the default, on 5,000 held-out images",
+    )
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend()
+    axis.figure.savefig(LOGS / "ablations.png", dpi=100, metadata={"Description": digest()})
+
+
+def digest():
+    """SHA-256 of the table that the figure shows."""
+    return hashlib.sha256((LOGS / "ablations.csv").read_bytes()).hexdigest()
+
+
+def bench(name="cpu"):
+    """Speeds on this project's side and PyTorch's, in one run."""
+    record = log("bench", name)
+    lines = [["batch 256, 6 & 2 layers, mask 0.75", "images/s", "ratio", "seconds to the first step", "MB"]]
+    for contender, row in record["contenders"].items():
+        if not contender.startswith("without"):
+            lines.append(
+                [
+                    contender,
+                    f"{row['images_per_second']:,}",
+                    f"{row['ratio']:.2f}",
+                    row["seconds to the first step"],
+                    f"{row['megabytes']:,}",
+                ]
+            )
+    return table(lines)
+
+
+def split():
+    """Where the time of a step goes, by leaving parts out."""
+    rows = log("bench", "cpu")["contenders"]
+    shares = {
+        name.removeprefix("without "): 1 - 1 / row["ratio"] for name, row in rows.items() if name.startswith("without")
+    }
+    told = ", ".join(f"{part} {max(0, share):.0%}" for part, share in shares.items())
+    return f"Saved by leaving a part out: {told}. The rest, {1 - sum(max(0, s) for s in shares.values()):.0%}, is mostly matrix products."
+
+
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
     "README.md": (quickstart, results, effect, baseline),
     "logs/README.md": (details, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
+    "ablations/README.md": (variants,),
 }
 
 
@@ -218,6 +313,7 @@ def main(command="", address=""):
     else:
         for document in DOCUMENTS:
             (ROOT / document).write_text(filled(document))
+        figure()
 
 
 if __name__ == "__main__":
