@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+import types
 
 from ablate import ROOT, TRY, notebooks, prepare
 from variants import VARIANTS
@@ -33,7 +34,8 @@ def without_attention(n):
 
 def without_norms(n):
     """Layer norms do nothing."""
-    n["layers"].LayerNormalization = lambda epsilon, name: n["layers"].Identity(name=name)
+    layers = vars(n["layers"]) | {"LayerNormalization": lambda epsilon, name: n["layers"].Identity(name=name)}
+    n["layers"] = types.SimpleNamespace(**layers)
 
 
 def without_gelu(n):
@@ -138,7 +140,9 @@ def hear(process):
     for line in process.stdout:
         if line.startswith("{"):
             return json.loads(line)
-    sys.exit(f"A contender ended early: {' '.join(process.args[-4:-1])}. Run it alone to see why.")
+    sys.exit(
+        f"The contender {' '.join(process.args[-3:-1])!r} ended early: run ablations/bench.py with {' '.join(process.args[-4:])!r} to see why."
+    )
 
 
 def begin(environment, kind, how):

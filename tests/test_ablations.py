@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import notebooks
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from keras import ops
 
 sys.path.insert(0, str(ROOT / "ablations"))
 import ablate
+import bench
 import variants
 
 SMALL = {"ENCODER_WIDTH": 16, "ENCODER_LAYERS": 2, "DECODER_WIDTH": 8, "DECODER_LAYERS": 2, "BATCH_SIZE": 32}
@@ -167,3 +169,43 @@ def test_wrong_name_is_one_sentence(one_sentence):
     )
     assert done.returncode != 0 and "nonsense" in done.stderr
     one_sentence(done.stderr.strip().splitlines()[-1])
+
+
+# --- speed ---
+
+
+@pytest.mark.parametrize("name", bench.LEFT_OUT)
+def test_what_is_left_out_is_gone(name):
+    """Each part of the split of a step, and only this part."""
+    n, data, model, encoder = ablate.prepare(DEFAULTS, bench.LEFT_OUT[name])
+    norms = [layer for layer in encoder.layers if "norm" in layer.name and layer.weights]
+    activations = {getattr(layer, "activation", None) for layer in encoder.layers} - {None}
+    assert bool(norms) == (name != "without norms")
+    assert (keras.activations.gelu in activations) == (name != "without GELU")
+    images, keep = data[0][:2].astype("float32"), np.tile(np.arange(16, dtype="int32"), (2, 1))
+    before = np.array(encoder([images, keep]))
+    images[:, :4, :4] = 255 - images[:, :4, :4]  # the first patch
+    moved = np.abs(np.array(encoder([images, keep])) - before).max(axis=(0, 2)) > 1e-6
+    assert moved[0] and moved[1:].any() == (name != "without attention")
+    seed = keras.random.SeedGenerator(0)
+    assert np.array_equal(n["random_resized_crop"](images, 0.5, seed), images) == (name == "without crops")
+    optimizer = n["build_optimizer"](model, 1e-3, 0.05, 2, 1, 1)
+    assert isinstance(optimizer, keras.optimizers.SGD) == (name == "without AdamW")
+
+
+def test_contenders_take_turns(monkeypatch):
+    """Two real processes, one round of two steps each: rows with positive numbers, the first's ratio 1."""
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    rows = bench.compare({name: (".venv", "ours", name) for name in ("default", "without attention")})
+    assert rows["default"]["ratio"] == 1 and all(row["images_per_second"] > 0 for row in rows.values())
+    assert all(len(row["all rounds"]) == 1 and row["megabytes"] > 100 for row in rows.values())
+
+
+def test_a_contender_that_fails_is_named(one_sentence):
+    process = subprocess.Popen(
+        [sys.executable, "-c", "1", "worker", "ours", "x", "0"], stdout=subprocess.PIPE, text=True
+    )
+    with pytest.raises(SystemExit) as error:
+        bench.hear(process)
+    assert "ours x" in str(error.value)
+    one_sentence(str(error.value))
