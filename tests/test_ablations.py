@@ -4,17 +4,15 @@ import os
 import subprocess
 import sys
 
+import ablate
+import bench
 import keras
 import notebooks
 import numpy as np
 import pytest
+import variants
 from conftest import ROOT
 from keras import ops
-
-sys.path.insert(0, str(ROOT / "ablations"))
-import ablate
-import bench
-import variants
 
 SMALL = {"ENCODER_WIDTH": 16, "ENCODER_LAYERS": 2, "DECODER_WIDTH": 8, "DECODER_LAYERS": 2, "BATCH_SIZE": 32}
 SMALL |= {"EPOCHS": 2, "WARMUP_EPOCHS": 1, "TRAIN_IMAGES": 160, "VALIDATION_IMAGES": 96}

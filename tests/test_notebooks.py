@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 
+import ablate
 import keras
 import notebooks
 import numpy as np
@@ -191,6 +192,25 @@ def test_pretraining_runs(pretrained):
     executed = json.loads((folder / NOTEBOOKS[0]).read_text())["cells"]
     assert all(cell["execution_count"] for cell in executed if cell["cell_type"] == "code" and cell["source"])
     assert not [o for cell in executed for o in cell.get("outputs", []) if "\r" in "".join(o.get("text", []))]
+
+
+def test_tries_train_as_the_notebook_does(pretrained, tmp_path):
+    """The default of ablations/: the same weights, masks and losses as the executed notebook's."""
+    name, folder, words = pretrained
+    if name != "tensorflow":
+        pytest.skip("one backend is enough")
+    defaults = notebooks.parameters(NOTEBOOKS[0])
+    settings = defaults | notebooks.parse(words, defaults)
+    n, data, model, encoder = ablate.prepare(settings)
+    history = ablate.train(n, model, data[0], data[2], settings, tmp_path)
+    for ours, theirs in zip(history.values(), notebooks.epochs(folder / "history.csv").values(), strict=True):
+        for loss in ("loss", "val_loss"):
+            assert float(ours[loss]) == pytest.approx(float(theirs[loss]), rel=1e-5)
+    exported = keras.saving.load_model(folder / "encoder.keras")
+    assert all(
+        np.allclose(a, b, atol=1e-5)
+        for a, b in zip(encoder.get_weights(), exported.get_weights(), strict=True)
+    )
 
 
 def test_same_command_again_does_not_train(pretrained):
