@@ -26,7 +26,7 @@ from keras import ops  # noqa: E402
 from variants import VARIANTS  # noqa: E402
 
 TABLE = ROOT / "logs" / "ablations.csv"
-TRY = {"EPOCHS": 15, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
+TRY = {"EPOCHS": 15, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000, "FUSE_BLOCKS": False}  # the base: the paper's model
 
 
 def prepare(s, change=None):
@@ -42,19 +42,21 @@ def prepare(s, change=None):
     num_patches = (32 // s["PATCH_SIZE"]) ** 2
     num_visible = num_patches - round(s["MASK_RATIO"] * num_patches)
     keras.utils.set_random_seed(s["SEED"])
-    encoder = build_encoder(n, s, masked=True)
+    encoder = build_encoder(n, s, masked=True, fuse=s["FUSE_BLOCKS"])
     sizes = [s[f"DECODER_{name}"] for name in ("WIDTH", "LAYERS", "HEADS")]
-    decoder = n["build_decoder"](num_patches, 3 * s["PATCH_SIZE"] ** 2, s["ENCODER_WIDTH"], *sizes, s["MLP_RATIO"])
+    decoder = n["build_decoder"](
+        num_patches, 3 * s["PATCH_SIZE"] ** 2, encoder.output.shape[-1], *sizes, s["MLP_RATIO"]
+    )
     rest = s["PATCH_SIZE"], num_visible, s["NORMALIZE_TARGETS"], s["CROP_AREA"], s["SEED"]
     model = n["MaskedAutoencoder"](encoder, decoder, *rest)
     model(ops.convert_to_tensor(x[:8], "float32"))
     return n, (x[fit], y[fit], x[valid], y[valid]), model, encoder
 
 
-def build_encoder(n, s, masked):
+def build_encoder(n, s, **how):
     """The encoder of these definitions and settings."""
     sizes = [s[f"ENCODER_{name}"] for name in ("WIDTH", "LAYERS", "HEADS")]
-    return n["build_encoder"](32, s["PATCH_SIZE"], 3, *sizes, s["MLP_RATIO"], masked=masked)
+    return n["build_encoder"](32, s["PATCH_SIZE"], 3, *sizes, s["MLP_RATIO"], **how)
 
 
 def train(n, model, images, held_out, s, folder):

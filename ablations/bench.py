@@ -63,8 +63,8 @@ LEFT_OUT = {  # each once, to see what it costs
     "without AdamW": without_adamw,
 }
 CONTENDERS = {  # name: environment, worker, what it is told
-    "this project, TensorFlow": (".venv", "ours", "default"),
-    "this project, JAX": (".venv-jax", "ours", "default"),
+    "this project, TensorFlow": (".venv", "ours", "base"),
+    "this project, JAX": (".venv-jax", "ours", "base"),
     "Hugging Face ViTMAE, PyTorch": (".venv-torch", "theirs", "eager"),
     "Hugging Face ViTMAE, PyTorch compiled": (".venv-torch", "theirs", "compiled"),
     **{name: (".venv", "ours", name) for name in LEFT_OUT},
@@ -211,7 +211,7 @@ def main(*tries):
     """Measure, and write logs/bench/."""
     record = notebooks.provenance() | {"GFLOP/s of a large matrix product": ceiling()}
     if tries:
-        contenders = {name: (".venv", "ours", name) for name in ("default", *tries)}
+        contenders = {name: (".venv", "ours", name) for name in ("base", *tries)}
     else:
         contenders = CONTENDERS
         record["seconds"] = whole_probe()

@@ -122,27 +122,6 @@ def fuse(n):
     n["MaskedAutoencoder"] = Fused
 
 
-def side_by_side(n):
-    """The same idea without a weighted sum: the decoder's first linear layer reads all blocks' outputs side by side."""
-    build_decoder, levels = n["build_decoder"], []
-
-    class SideBySide(n["MaskedAutoencoder"]):
-        def __init__(self, encoder, decoder, *arguments):
-            super().__init__(
-                keras.Model(encoder.inputs, ops.concatenate(outputs(encoder), axis=-1)), decoder, *arguments
-            )
-
-    def build(num_patches, patch_dim, latent_width, *arguments):
-        return build_decoder(num_patches, patch_dim, levels[0] * latent_width, *arguments)
-
-    def build_encoder(*arguments, masked, build=n["build_encoder"]):
-        encoder = build(*arguments, masked=masked)
-        levels[:] = [len(outputs(encoder))]
-        return encoder
-
-    n["build_encoder"], n["build_decoder"], n["MaskedAutoencoder"] = build_encoder, build, SideBySide
-
-
 def outputs(encoder):
     """What each block returns, (B, n, D) each; of the last one the final tokens, after the norm."""
     return [*[layer.output for layer in encoder.layers if layer.name[6:].isdigit()][:-1], encoder.output]
@@ -313,14 +292,14 @@ def setting(factor, name, *values):
 
 
 VARIANTS = {
-    "default": ("default", "", {}, None),
+    "base": ("base", "", {}, None),
     "part-50": ("hidden patches predicted", "half", {}, part(0.5)),
     "part-25": ("hidden patches predicted", "a quarter", {}, part(0.25)),
     "cross-100": ("decoder", "cross-attention", {}, cross(1)),
     "cross-50": ("decoder", "cross-attention, half of the hidden patches", {}, cross(0.5)),
-    "fuse": ("decoder is fed from", "all blocks", {}, fuse),
-    "side-by-side": ("decoder is fed from", "all blocks side by side", {}, side_by_side),
-    "cross-50-fuse": ("decoder", "cross-attention, half, fed from all blocks", {}, both(cross(0.5), fuse)),
+    "fuse": ("decoder is fed from", "all blocks, in a weighted sum", {}, fuse),
+    "side-by-side": ("decoder is fed from", "all blocks, side by side", {"FUSE_BLOCKS": True}, None),
+    "cross-50-fuse": ("decoder", "cross-attention, half, all blocks in a weighted sum", {}, both(cross(0.5), fuse)),
     "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
     "raw": ("target", "raw pixels", {"NORMALIZE_TARGETS": False}, None),
     "muon": ("optimiser", "Muon", {}, muon),

@@ -359,7 +359,8 @@ def plan(name=""):
     settings = {key.upper(): value for key, value in read(path).items()}
     notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION
     known = parameters(notebook)
-    kept = {key: value for key, value in settings.items() if key in known and value != ""}
+    older = {"FUSE_BLOCKS": False}  # than this parameter: what runs did that do not name it
+    kept = {key: value for key, value in (older | settings).items() if key in known and value != ""}
     return notebook, kept | {"RUN": f"{name}-again"}
 
 

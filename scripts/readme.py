@@ -148,24 +148,24 @@ def megabytes(run):
 
 
 def ablations():
-    """Groups of tries of one name, as in logs/ablations.csv: {name: [(row, the default's row with the same seed), ...]}."""
+    """Groups of tries of one name, as in logs/ablations.csv: {name: [(row, the base's row with the same seed), ...]}."""
     with open(LOGS / "ablations.csv") as file:
         rows = list(csv.DictReader(file))
-    default = {row["seed"]: row for row in rows if row["name"] == "default"}
-    names = dict.fromkeys(row["name"] for row in rows if row["seed"] in default)
+    base = {row["seed"]: row for row in rows if row["name"] == "base"}
+    names = dict.fromkeys(row["name"] for row in rows if row["seed"] in base)
     return {
-        name: [(row, default[row["seed"]]) for row in rows if row["name"] == name and row["seed"] in default]
+        name: [(row, base[row["seed"]]) for row in rows if row["name"] == name and row["seed"] in base]
         for name in names
     }
 
 
 def gain(pairs, column):
-    """Mean difference to the default with the same seeds."""
+    """Mean difference to the base with the same seeds."""
     return statistics.mean(float(row[column]) - float(other[column]) for row, other in pairs)
 
 
 def variants():
-    """Every try: means over its seeds, and in brackets how far it is from the default with the same seeds."""
+    """Every try: means over its seeds, and in brackets how far it is from the base with the same seeds."""
     speeds = (
         read(LOGS / "bench" / "ablations.json")["contenders"] if (LOGS / "bench" / "ablations.json").exists() else {}
     )
@@ -177,19 +177,23 @@ def variants():
             for column in first
             if "probe" in column or column in JUDGED
         }
-        scores = [f"{means[c]:.2f}" + (f" ({gain(pairs, c):+.2f})" if name != "default" else "") for c in JUDGED]
+        scores = [f"{means[c]:.2f}" + (f" ({gain(pairs, c):+.2f})" if name != "base" else "") for c in JUDGED]
         loss = f"{statistics.mean(float(row['validation_loss']) for row, _ in pairs):.4f}"
         speed = f"{speeds[name]['ratio']:.2f}" if name in speeds else ""
-        what = f"{first['factor']}: {first['value']}" if first["value"] else "the notebook's settings"
+        what = (
+            f"{first['factor']}: {first['value']}"
+            if first["value"]
+            else "the paper's model, with the notebook's settings"
+        )
         lines.append([f"`{name}`", what, *scores, f"{means['untrained_probe']:.2f}", loss, speed, len(pairs)])
     return table(lines)
 
 
 def figure():
-    """Draw how far each try is from the default; the file says from which table it was drawn."""
+    """Draw how far each try is from the base; the file says from which table it was drawn."""
     import matplotlib.pyplot as plt
 
-    groups = {name: pairs for name, pairs in ablations().items() if name != "default"}
+    groups = {name: pairs for name, pairs in ablations().items() if name != "base"}
     names = sorted(groups, key=lambda name: statistics.mean(gain(groups[name], c) for c in JUDGED))
     axis = plt.subplots(figsize=(8, 1 + 0.3 * len(names)), layout="constrained")[1]
     for (column, heading), marker in zip(JUDGED.items(), "os^"):
@@ -198,7 +202,7 @@ def figure():
     axis.set(
         yticks=range(len(names)),
         yticklabels=names,
-        xlabel="percentage points above the default, on 5,000 held-out images",
+        xlabel="percentage points above the base, on 5,000 held-out images",
     )
     axis.grid(axis="y", alpha=0.3)
     axis.legend()

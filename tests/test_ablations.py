@@ -16,7 +16,7 @@ from keras import ops
 
 SMALL = {"ENCODER_WIDTH": 16, "ENCODER_LAYERS": 2, "DECODER_WIDTH": 8, "DECODER_LAYERS": 2, "BATCH_SIZE": 32}
 SMALL |= {"EPOCHS": 2, "WARMUP_EPOCHS": 1, "TRAIN_IMAGES": 160, "VALIDATION_IMAGES": 96}
-DEFAULTS = notebooks.parameters(notebooks.PRETRAINING) | SMALL
+DEFAULTS = notebooks.parameters(notebooks.PRETRAINING) | ablate.TRY | SMALL
 
 
 def randomise(model):
@@ -194,8 +194,8 @@ def test_what_is_left_out_is_gone(name):
 def test_contenders_take_turns(monkeypatch):
     """Two real processes, one round of two steps each: rows with positive numbers, the first's ratio 1."""
     monkeypatch.setattr(bench, "ROUNDS", 1)
-    rows = bench.compare({name: (".venv", "ours", name) for name in ("default", "without attention")})
-    assert rows["default"]["ratio"] == 1 and all(row["images_per_second"] > 0 for row in rows.values())
+    rows = bench.compare({name: (".venv", "ours", name) for name in ("base", "without attention")})
+    assert rows["base"]["ratio"] == 1 and all(row["images_per_second"] > 0 for row in rows.values())
     assert all(len(row["all rounds"]) == 1 and row["megabytes"] > 100 for row in rows.values())
 
 

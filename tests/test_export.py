@@ -107,10 +107,10 @@ def test_the_notebooks_model_with_released_weights_answers_the_same(mae, file):
         sizes = (s["encoder_width"], s["encoder_layers"], s["encoder_heads"], s["mlp_ratio"])
         ours = mae["build_encoder"](32, s["patch_size"], 3, *sizes, masked=False)
     else:
-        latents = rng.standard_normal((4, 16, s["encoder_width"])).astype("float32")
+        latents = rng.standard_normal((4, 16, released.inputs[0].shape[-1])).astype("float32")
         inputs = [latents, rng.permuted(np.tile(np.arange(64, dtype="int32"), (4, 1)), axis=1)]
         sizes = (s["decoder_width"], s["decoder_layers"], s["decoder_heads"], s["mlp_ratio"])
-        ours = mae["build_decoder"](64, 48, s["encoder_width"], *sizes)
+        ours = mae["build_decoder"](64, 48, latents.shape[-1], *sizes)
     theirs = {layer.name: layer.get_weights() for layer in released.layers}
     for layer in (layer for layer in ours.layers if layer.get_weights()):
         name = layer.name

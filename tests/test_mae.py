@@ -131,6 +131,25 @@ def test_block_outputs_can_be_reached(mae, images):
     np.testing.assert_allclose(numpy(norm(block(images))), numpy(encoder(images)), atol=1e-5)
 
 
+def test_fused_blocks_stand_side_by_side(mae):
+    """In order, each as the layer block_<i> returns it, and the last after the final norm; weights stay the same ones."""
+    sizes = (16, 4, 3, 16, 3, 2, 2)
+    plain, fused = (mae["build_encoder"](*sizes, masked=True, fuse=fuse) for fuse in (False, True))
+    rng = np.random.default_rng(0)
+    weights = [w + 0.2 * rng.standard_normal(w.shape) for w in plain.get_weights()]
+    plain.set_weights(weights)
+    fused.set_weights(weights)
+    inputs = [
+        rng.uniform(0, 255, (2, 16, 16, 3)).astype("float32"),
+        np.array([[0, 5, 7], [1, 2, 9]], "int32"),
+    ]
+    side_by_side = numpy(fused(inputs))
+    assert side_by_side.shape == (2, 3, 3 * 16)
+    blocks = keras.Model(plain.input, [plain.get_layer(f"block_{i}").output for i in (1, 2)])(inputs)
+    for place, block in enumerate([*blocks, plain(inputs)]):
+        np.testing.assert_allclose(side_by_side[..., 16 * place : 16 * (place + 1)], numpy(block), atol=1e-5)
+
+
 # --- decoder ---
 
 
