@@ -189,6 +189,14 @@ def variants():
     return table(lines)
 
 
+def chance():
+    """Two runs of the same settings and seed, on two machines of one kind."""
+    with open(LOGS / "training.csv") as file:
+        first = next(row for row in csv.DictReader(file) if row["run"] == "token-fused-seed0")["validation_probe"]
+    second = next(row["probe"] for row, _ in ablations()["base"] if row["seed"] == "0")
+    return f"The base with seed 0 was trained on two machines of one kind: its linear probe is {first} % on one and {second} % on the other."
+
+
 def figure():
     """Draw how far each try is from the base; the file says from which table it was drawn."""
     import matplotlib.pyplot as plt
@@ -246,7 +254,7 @@ DOCUMENTS = {  # the marked parts of each: a function without arguments, or a ta
     "README.md": (quickstart, results, effect, baseline),
     "logs/README.md": (details, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
-    "ablations/README.md": (variants,),
+    "ablations/README.md": (variants, chance),
 }
 
 

@@ -1,6 +1,7 @@
 """The README says what the logs say, links to what exists, and names commands that there are."""
 
 import base64
+import csv
 import functools
 import http.server
 import json
@@ -16,8 +17,10 @@ import notebooks
 import numpy as np
 import pytest
 import readme
+import variants
 from conftest import interpreter
 from notebooks import ROOT
+from PIL import Image
 
 README = (ROOT / "README.md").read_text()
 
@@ -152,3 +155,28 @@ def test_weights_can_be_fetched_without_the_repository(tmp_path):
             path.write_bytes(path.read_bytes()[:-1])
         assert "hash" in fetch().stderr
         server.shutdown()
+
+
+def test_figure_of_the_tries_is_drawn_from_the_table():
+    with Image.open(ROOT / "logs" / "ablations.png") as figure:
+        assert figure.text["Description"] == readme.digest(), (
+            "logs/ablations.csv has changed: run `make results`"
+        )
+
+
+def test_tries_can_be_repeated():
+    """What the table names stands in ablations/variants.py, under the same words."""
+    with open(ROOT / "logs" / "ablations.csv") as file:
+        for row in csv.DictReader(file):
+            assert variants.VARIANTS[row["name"]][:2] == (row["factor"], row["value"])
+
+
+def test_gains_are_paired_by_seed(monkeypatch, tmp_path):
+    """A try with seeds 0 and 1 is compared with the base of these two; a seed that the base lacks does not count."""
+    rows = ["name,factor,value,seed,probe,blocks,neighbours,untrained_probe,validation_loss"]
+    rows += [f"base,base,,{seed},{probe},60,40,30,0.5" for seed, probe in ((0, 50), (1, 54))]
+    rows += [f"new,factor,value,{seed},{probe},61,42,30,0.4" for seed, probe in ((0, 53), (1, 55), (2, 99))]
+    (tmp_path / "ablations.csv").write_text("\n".join(rows))
+    monkeypatch.setattr(readme, "LOGS", tmp_path)
+    line = readme.variants().splitlines()[-1]
+    assert "54.00 (+2.00) | 61.00 (+1.00) | 42.00 (+2.00) | 30.00 | 0.4000" in line and line.endswith("| 2 |")
