@@ -28,7 +28,7 @@ ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make a
 	$(BIN)/python ablations/ablate.py $(NAME) $(if $(SEED),SEED=$(SEED))
 
 bench: data .venv-jax/ready .venv-torch/ready  ## how fast it is, beside PyTorch, into logs/bench/; leave the machine alone meanwhile
-	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers==5.23.0
 	$(BIN)/python ablations/bench.py
 
 repeat: data  ## repeat a run from logs/ with the settings it had: make repeat OF=mae-9x3-mask75-100ep
@@ -57,7 +57,7 @@ data: .venv/ready  ## bring CIFAR-10 into data/
 	@$(BIN)/python scripts/data.py
 
 test: .venv/ready-dev .venv-jax/ready data  ## all tests that need no GPU
-	$(BIN)/ruff check *.ipynb scripts tests && $(BIN)/ruff format --check *.ipynb scripts tests
+	$(BIN)/ruff check *.ipynb scripts ablations tests && $(BIN)/ruff format --check *.ipynb scripts ablations tests
 	JAX_PYTHON=.venv-jax/bin/python $(BIN)/python -m pytest -q --durations=8 tests
 
 test-colab: .venv/ready-dev .venv-colab/ready data  ## the three notebooks and the exported files with Colab's versions
@@ -67,7 +67,7 @@ test-torch: .venv/ready-dev .venv-torch/ready data  ## the exported files on PyT
 	TORCH_PYTHON=.venv-torch/bin/python $(BIN)/python -m pytest -q tests -k torch
 
 parity: .venv-torch/ready data  ## compare with Hugging Face's ViTMAE, computed now instead of stored
-	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers==5.23.0
 	.venv-torch/bin/python tests/parity.py --live
 
 clean:  ## remove environments and caches; runs/ and data/ stay

@@ -104,11 +104,12 @@ def measure(n, encoder, data, s):
     return {test: p["accuracy"](votes, y_valid) for test, votes in scores.items()}
 
 
-def measure_once(n, encoder, data, s):
-    """The same, kept in runs/untrained.json by the encoder's weights: many tries start from equal ones."""
+def measure_once(n, encoder, data, s, commit):
+    """The same, kept in runs/untrained.json by commit, shape and weights: many tries start from equal encoders."""
     path = ROOT / "runs" / "untrained.json"
     known = notebooks.read(path) if path.exists() else {}
-    digest = hashlib.sha256(b"".join(weights.tobytes() for weights in encoder.get_weights())).hexdigest()
+    parts = [f"{commit} {encoder.to_json()}".encode(), *(weights.tobytes() for weights in encoder.get_weights())]
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()
     if digest not in known:
         known[digest] = measure(n, encoder, data, s)
         notebooks.write(path, known)
@@ -117,18 +118,16 @@ def measure_once(n, encoder, data, s):
 
 def ablate(name, seed=0):
     """Run one try and add its row to the table."""
-    if name not in VARIANTS:
-        sys.exit(f"{name!r} is no try: choose from {', '.join(VARIANTS)}.")
     rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     if any(row["name"] == name and row["seed"] == str(seed) for row in rows):
-        return print(f"{name}, seed {seed}, stands in {TABLE.relative_to(ROOT)} already.")
+        return print(f"{name}, seed {seed}, stands in {TABLE.name} already.")
     factor, value, own, change = VARIANTS[name]
     settings = notebooks.parameters(notebooks.PRETRAINING) | TRY | own | {"SEED": seed}
     folder = ROOT / "runs" / f"ablation-{name}-seed{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
     start = notebooks.provenance()
+    notebooks.open_run(folder, settings | {"commit": start["commit"]})
     n, data, model, encoder = prepare(settings, change)
-    untrained = measure_once(n, encoder, data, settings)
+    untrained = measure_once(n, encoder, data, settings, start["commit"])
     history = train(n, model, data[0], data[2], settings, folder)
     trained = measure(n, encoder, data, settings)
     seconds = [float(epoch["seconds"]) for epoch in history.values()]
@@ -138,7 +137,8 @@ def ablate(name, seed=0):
     row["validation_loss"] = round(float(history[max(history)]["val_loss"]), 5)
     row["images_per_second"] = round(images / statistics.median(seconds[1:]))  # the first epoch compiles
     row |= {"seconds": round(sum(seconds)), "encoder_parameters": encoder.count_params(), "hardware": start["hardware"]}
-    row |= {"keras": start["versions"]["keras"], "backend": start["backend"], "commit": start["commit"]}
+    backend = f"{start['backend']} {start['versions'][start['backend']]}"
+    row |= {"keras": start["versions"]["keras"], "backend": backend, "commit": start["commit"]}
     with TABLE.open("a", newline="") as file:
         writer = csv.DictWriter(file, row, lineterminator="\n")
         if not rows:
@@ -147,9 +147,18 @@ def ablate(name, seed=0):
     print(json.dumps(row), flush=True)
 
 
-if __name__ == "__main__":
-    words = sys.argv[1:]
-    seeds = [int(word.removeprefix("SEED=")) for word in words if word.startswith("SEED=")] or [0]
-    for name in [word for word in words if "=" not in word]:
+def main(*words):
+    """The command line: names of tries, and seeds."""
+    seeds = [word.removeprefix("SEED=") for word in words if word.startswith("SEED=")] or ["0"]
+    names = [word for word in words if not word.startswith("SEED=")]
+    if not names or not set(names) <= set(VARIANTS):
+        sys.exit(f"NAME is {' '.join(names)!r} and must be one of {', '.join(VARIANTS)}.")
+    if not all(seed.isdecimal() for seed in seeds):
+        sys.exit(f"SEED must be a whole number from 0 on, not {' '.join(seeds)}.")
+    for name in names:
         for seed in seeds:
-            ablate(name, seed)
+            ablate(name, int(seed))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

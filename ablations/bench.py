@@ -4,10 +4,11 @@
 
 Every contender is a process of its own, which trains the 6 & 2 model on batches of 256 for 40 steps whenever it is asked.
 They take turns, so that what slows the machine slows all. Writes logs/bench/<cpu or gpu>.json. With tries of variants.py
-named it compares these with each other, and writes logs/bench/ablations.json.
+named it compares these with the base, and writes logs/bench/ablations.json.
 """
 
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -18,7 +19,7 @@ import types
 from ablate import ROOT, TRY, notebooks, prepare
 from variants import VARIANTS
 
-STEPS, BATCH, ROUNDS = 40, 256, 7
+STEPS, BATCH, ROUNDS = 40, 256, 5
 
 
 def without_attention(n):
@@ -62,12 +63,18 @@ LEFT_OUT = {  # each once, to see what it costs
     "without crops": without_crops,
     "without AdamW": without_adamw,
 }
+TRIES = ("side-by-side", "part-50", "part-25", "cross-50")
 CONTENDERS = {  # name: environment, worker, what it is told
     "this project, TensorFlow": (".venv", "ours", "base"),
     "this project, JAX": (".venv-jax", "ours", "base"),
     "Hugging Face ViTMAE, PyTorch": (".venv-torch", "theirs", "eager"),
     "Hugging Face ViTMAE, PyTorch compiled": (".venv-torch", "theirs", "compiled"),
-    **{name: (".venv", "ours", name) for name in LEFT_OUT},
+    **{name: (".venv", "ours", name) for name in (*LEFT_OUT, *TRIES)},
+}
+SETTINGS = {  # so that contenders can share one GPU, and compile anew
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
 }
 
 
@@ -86,7 +93,8 @@ def ours(name):
 
 
 def theirs(how):
-    """A function that trains Hugging Face's ViTMAE of the same sizes, eager or compiled; images come ready, without crops."""
+    """A function that trains Hugging Face's ViTMAE of the same sizes, eager or compiled, on shuffled images without crops."""
+    import numpy as np
     import torch
     from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
@@ -101,33 +109,37 @@ def theirs(how):
     model = ViTMAEForPreTraining(ViTMAEConfig(**config)).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, betas=(0.9, 0.95), weight_decay=0.05)
     call = torch.compile(model) if how == "compiled" else model
-    images = torch.randn(BATCH, 3, 32, 32, device=device)
+    records = np.fromfile(ROOT / "data" / "cifar10-train.bin", "uint8").reshape(-1, 3073)
+    images = torch.from_numpy(records[:, :-1].reshape(-1, 32, 32, 3).copy()).permute(0, 3, 1, 2)
 
     def train(steps):
-        for _ in range(steps):
-            loss = call(images).loss
-            loss.backward()
+        order = torch.randperm(steps * BATCH)
+        for i in range(steps):
+            batch = (images[order[i * BATCH : (i + 1) * BATCH]].to(device).float() - 120) / 64
+            call(batch).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-        return float(loss)
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     return train
 
 
 def worker(kind, how, start):
-    """A contender: say how long the first two steps took from the start of the command, then train for each line that comes in."""
+    """A contender: say how long the first step took from the start of the command, then train for each line that comes in."""
     train = {"ours": ours, "theirs": theirs}[kind](how)
-    train(2)
-    say(first_step=time.time() - float(start))
+    train(1)
+    first, known = time.time() - float(start), ("tensorflow", "jax", "jaxlib", "torch", "transformers", "keras")
+    say(first_step=first, versions={name: sys.modules[name].__version__ for name in known if name in sys.modules})
     for _ in sys.stdin:
-        begin = time.time()
+        begin = time.perf_counter()
         train(STEPS)
-        say(images_per_second=STEPS * BATCH / (time.time() - begin), megabytes=memory())
+        say(images_per_second=STEPS * BATCH / (time.perf_counter() - begin), megabytes=memory())
 
 
 def memory():
-    """The largest share of main memory that this process had, in millions of bytes."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+    """The most main memory that this process has held, CIFAR-10 included, in millions of bytes; Linux counts it in KiB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
 
 
 def say(**facts):
@@ -140,17 +152,15 @@ def hear(process):
     for line in process.stdout:
         if line.startswith("{"):
             return json.loads(line)
-    sys.exit(
-        f"The contender {' '.join(process.args[-3:-1])!r} ended early: run ablations/bench.py with {' '.join(process.args[-4:])!r} to see why."
-    )
+    sys.exit(f"The contender {' '.join(process.args[-3:-1])!r} ended early: what it wrote above says why.")
 
 
 def begin(environment, kind, how):
     """The process of a contender."""
     backend = {"KERAS_BACKEND": BACKENDS[environment]}
     command = [str(ROOT / environment / "bin" / "python"), __file__, "worker", kind, how, str(time.time())]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, env=notebooks.environment() | backend, text=True, **pipes)
+    variables = SETTINGS | notebooks.environment() | backend
+    return subprocess.Popen(command, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def ceiling(size=4096, times=10):
@@ -163,6 +173,17 @@ def ceiling(size=4096, times=10):
         float(tf.matmul(a, a)[0, 0])
         seconds.append(time.time() - start)
     return round(2 * size**3 / min(seconds) / 1e9)
+
+
+def work(p):
+    """GFLOP of the matrix products of one image in training: two a multiply-add, three times those of the forward pass."""
+    block = notebooks.definitions(notebooks.PRETRAINING, {"block_cost"})["block_cost"]
+    patches, pixels = (32 // p["PATCH_SIZE"]) ** 2, 3 * p["PATCH_SIZE"] ** 2
+    visible, wide, narrow = patches - round(p["MASK_RATIO"] * patches), p["ENCODER_WIDTH"], p["DECODER_WIDTH"]
+    multiply_adds = visible * (pixels * wide + wide * narrow) + patches * narrow * pixels
+    multiply_adds += p["ENCODER_LAYERS"] * block(visible, wide, p["MLP_RATIO"])
+    multiply_adds += p["DECODER_LAYERS"] * block(patches, narrow, p["MLP_RATIO"])
+    return round(6e-9 * multiply_adds, 4)
 
 
 def whole_probe():
@@ -190,7 +211,8 @@ def compare(contenders):
     running, rows, heard = {}, {}, {name: [] for name in contenders}
     for name, contender in contenders.items():
         running[name] = begin(*contender)
-        rows[name] = {"seconds to the first step": round(hear(running[name])["first_step"], 1)}
+        facts = hear(running[name])
+        rows[name] = {"seconds to the first step": round(facts["first_step"], 1), "versions": facts["versions"]}
     for _ in range(ROUNDS):
         for name, process in running.items():
             process.stdin.write("train\n")
@@ -209,6 +231,9 @@ def compare(contenders):
 
 def main(*tries):
     """Measure, and write logs/bench/."""
+    if not set(tries) <= set(VARIANTS):
+        sys.exit(f"{' '.join(tries)!r} must be names of tries, of {', '.join(VARIANTS)}.")
+    os.environ |= SETTINGS
     record = notebooks.provenance() | {"GFLOP/s of a large matrix product": ceiling()}
     if tries:
         contenders = {name: (".venv", "ours", name) for name in ("base", *tries)}
@@ -216,6 +241,7 @@ def main(*tries):
         contenders = CONTENDERS
         record["seconds"] = whole_probe()
     record |= {"steps a round": STEPS, "images a step": BATCH, "contenders": compare(contenders)}
+    record["GFLOP an image"] = work(notebooks.parameters(notebooks.PRETRAINING))
     folder = ROOT / "logs" / "bench"
     folder.mkdir(exist_ok=True)
     name = "ablations" if tries else "gpu" if "gpu" in record["hardware"].lower() else "cpu"

@@ -4,9 +4,13 @@ VARIANTS maps a try's name to (factor, value, settings, change): settings replac
 change(n) replaces entries of `n`, the dict of its definitions.
 """
 
+import pathlib
+
 import keras
 import numpy as np
 from keras import layers, ops
+
+DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 
 
 def hidden_ids(noise, num_visible, num_predicted):
@@ -16,8 +20,9 @@ def hidden_ids(noise, num_visible, num_predicted):
 
 
 def predict_part(n, share):
-    """In training predict only a random share of the hidden patches (CrossMAE, arXiv 2401.14391, section 3.4; VideoMAE V2,
-    arXiv 2303.16727): tokens stay in shuffled order, and positions follow them. On held-out images predict all of them."""
+    """In training predict only a random share of the hidden patches (CrossMAE, arXiv 2401.14391, whose ratio counts all
+    patches: half of the hidden is 0.375 there; VideoMAE V2, arXiv 2303.16727). Tokens stay in shuffled order, and positions
+    follow them. On held-out images predict all of them: more tokens than the decoder has met in training."""
 
     class Part(n["MaskedAutoencoder"]):
         def call(self, images, training=False):
@@ -68,7 +73,8 @@ def decoder_inputs(n, num_patches, latent_width, width):
 
 
 def cross(share):
-    """CrossMAE's decoder (arXiv 2401.14391): hidden tokens ask the visible ones and not each other."""
+    """After CrossMAE's decoder (arXiv 2401.14391): hidden tokens ask the visible ones and not each other. Each of its blocks
+    reads the same tokens here; there a weighted sum of the encoder's blocks of its own."""
 
     def change(n):
         def attend(tokens, context, heads, name):
@@ -109,8 +115,8 @@ class WeightedSum(layers.Layer):
 
 
 def fuse(n):
-    """The decoder is fed from all blocks of the encoder, by one linear layer each and a learned weighted sum (multi-level
-    feature fusion, arXiv 2308.00261), and not from the last block alone."""
+    """After multi-level feature fusion (arXiv 2308.00261): the decoder is fed from all blocks of the encoder, by one linear
+    layer each and a learned weighted sum, and not from the last block alone."""
 
     class Fused(n["MaskedAutoencoder"]):
         def __init__(self, encoder, decoder, *arguments):
@@ -129,11 +135,11 @@ def outputs(encoder):
 
 def low_variance(kept):
     """Targets hold only the part of the images with little variance: as many of the first principal components are taken
-    out as leave a share `kept` of it (arXiv 2402.11337). The encoder sees the whole image."""
+    out as leave a share `kept` of it, counted on whole images (after arXiv 2402.11337). The encoder sees the whole image."""
 
     def change(n):
         patch_targets = n["patch_targets"]
-        images = n["load_cifar10"]()[0][:10_000].reshape(10_000, -1).astype("float32")
+        images = n["load_cifar10"](DATA)[0][:10_000].reshape(10_000, -1).astype("float32")
         mean = images.mean(axis=0)
         variance, components = np.linalg.eigh(np.cov(images - mean, rowvar=False))  # rising
         first = components[:, np.cumsum(variance) > kept * variance.sum()].astype("float32")  # (3072, components out)
@@ -158,6 +164,7 @@ def muon(n):
         optimizer = keras.optimizers.Muon(
             schedule,
             adam_beta_2=0.95,
+            epsilon=1e-8,
             adam_weight_decay=weight_decay,
             weight_decay=weight_decay,
             exclude_layers=outside,
@@ -170,7 +177,7 @@ def muon(n):
 
 
 def uniform(weight):
-    """U-MAE (arXiv 2210.08344): add `weight` times the mean squared cosine between the mean tokens of two images."""
+    """U-MAE (arXiv 2210.08344) on the mean token: in training add `weight` times the mean squared cosine between two images."""
 
     def change(n):
         class Uniform(n["MaskedAutoencoder"]):
@@ -182,11 +189,12 @@ def uniform(weight):
                 self.latents = self.whole_encoder(inputs)
                 return self.latents
 
-            def compute_loss(self, *arguments, **options):
+            def compute_loss(self, *arguments, training=True, **options):
+                loss = super().compute_loss(*arguments, **options)
+                if not training:
+                    return loss
                 z = ops.normalize(ops.mean(self.latents, axis=1), axis=-1)
-                return super().compute_loss(*arguments, **options) + weight * ops.mean(
-                    ops.square(ops.matmul(z, ops.transpose(z)))
-                )
+                return loss + weight * ops.mean(ops.square(ops.matmul(z, ops.transpose(z))))
 
         n["MaskedAutoencoder"] = Uniform
 
@@ -217,7 +225,8 @@ def class_token(n):
 
     def block(tokens, heads, mlp_ratio, name):
         if name == "block_1":
-            token = layers.Dense(tokens.shape[-1], use_bias=False, kernel_initializer="normal", name="class_token")
+            normal = keras.initializers.RandomNormal(stddev=0.02)
+            token = layers.Dense(tokens.shape[-1], use_bias=False, kernel_initializer=normal, name="class_token")
             tokens = ops.concatenate([token(ops.ones_like(tokens[:, :1, :1])), tokens], axis=1)
         return transformer_block(tokens, heads, mlp_ratio, name)
 
@@ -261,7 +270,8 @@ def dense_decoder(n):
     def build_decoder(num_patches, patch_dim, latent_width, width, depth, heads, mlp_ratio):
         latents, ids_restore = keras.Input((None, latent_width)), keras.Input((num_patches,), dtype="int32")
         visible = n["linear"](latents, width, "decoder_embedding")
-        mask_token = layers.Dense(width, use_bias=False, kernel_initializer="normal", name="mask_token")
+        normal = keras.initializers.RandomNormal(stddev=0.02)
+        mask_token = layers.Dense(width, use_bias=False, kernel_initializer=normal, name="mask_token")
         hidden = mask_token(ops.ones_like(ids_restore[..., None], dtype="float32"))
         tokens = ops.concatenate([visible, hidden], axis=1)[:, :num_patches]
         positions = n["sincos_positions"](round(num_patches**0.5), width)
@@ -311,7 +321,7 @@ VARIANTS = {
     **setting("decoder width", "DECODER_WIDTH", 32, 128),
     **setting("learning rate", "LEARNING_RATE", 1.5e-3, 6e-3),
     **setting("weight decay", "WEIGHT_DECAY", 0.01, 0.15),
-    **setting("batch size", "BATCH_SIZE", 64, 128, 512),
+    **setting("batch size, and the learning rate with it", "BATCH_SIZE", 64, 128, 512),
     **setting("smallest crop", "CROP_AREA", 0.2, 1.0),
     **setting("patch size", "PATCH_SIZE", 2, 8),
     **setting("MLP ratio", "MLP_RATIO", 4),

@@ -255,7 +255,7 @@ def card(folder, settings):
     labels, what = "with", "supervised classifier: images 0-255 -> logits of the ten CIFAR-10 classes"
     if "mask_ratio" in settings:
         labels, what = "without", "masked autoencoder (arXiv 2111.06377): encoder: images 0-255 -> tokens; "
-        what += "decoder: tokens, ids_restore -> patches"
+        what += "decoder: what the encoder returns for visible patches, ids_restore -> patches"
     return {
         "what": what,
         "settings": settings,

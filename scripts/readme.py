@@ -34,6 +34,7 @@ COLUMNS = {  # of the tables of tries: heading, column
     "validation accuracy, %": "validation_accuracy",
     "untrained, %": "untrained",
 }
+OTHER_LOSS = ("target", "mask ratio", "patch size")  # factors whose validation loss is not that of the base
 JUDGED = {"probe": "linear probe", "blocks": "all blocks", "neighbours": "neighbours"}  # columns of logs/ablations.csv
 TESTS = ("probe, final tokens", "probe, all blocks", "neighbours")
 
@@ -166,35 +167,28 @@ def gain(pairs, column):
 
 def variants():
     """Every try: means over its seeds, and in brackets how far it is from the base with the same seeds."""
-    speeds = (
-        read(LOGS / "bench" / "ablations.json")["contenders"] if (LOGS / "bench" / "ablations.json").exists() else {}
-    )
+    benches = [read(path)["contenders"] for path in sorted(LOGS.glob("bench/*.json")) if path.stem != "gpu"]
+    speeds = {name: row["ratio"] for contenders in benches for name, row in contenders.items()}
     lines = [["try", "what", *JUDGED.values(), "untrained probe", "validation loss", "speed", "seeds"]]
     for name, pairs in ablations().items():
-        first = pairs[0][0]
-        means = {
-            column: statistics.mean(float(row[column]) for row, _ in pairs)
-            for column in first
-            if "probe" in column or column in JUDGED
+        rows = [row for row, _ in pairs]
+        factor, value = rows[0]["factor"], rows[0]["value"]
+        mean = {
+            c: statistics.mean(float(row[c]) for row in rows) for c in (*JUDGED, "untrained_probe", "validation_loss")
         }
-        scores = [f"{means[c]:.2f}" + (f" ({gain(pairs, c):+.2f})" if name != "base" else "") for c in JUDGED]
-        loss = f"{statistics.mean(float(row['validation_loss']) for row, _ in pairs):.4f}"
-        speed = f"{speeds[name]['ratio']:.2f}" if name in speeds else ""
-        what = (
-            f"{first['factor']}: {first['value']}"
-            if first["value"]
-            else "the paper's model, with the notebook's settings"
-        )
-        lines.append([f"`{name}`", what, *scores, f"{means['untrained_probe']:.2f}", loss, speed, len(pairs)])
+        scores = [f"{mean[c]:.2f} ({gain(pairs, c):+.2f})" if name != "base" else f"{mean[c]:.2f}" for c in JUDGED]
+        loss = "" if factor in OTHER_LOSS or name == "predecessor-target" else f"{mean['validation_loss']:.4f}"
+        lines.append([f"`{name}`", f"{factor}: {value}" if value else "the paper's model", *scores])
+        lines[-1] += [f"{mean['untrained_probe']:.2f}", loss, speeds.get(name, ""), len(rows)]
     return table(lines)
 
 
 def chance():
-    """Two runs of the same settings and seed, on two machines of one kind."""
+    """What runs of the base's settings had before, by seed."""
     with open(LOGS / "training.csv") as file:
-        first = next(row for row in csv.DictReader(file) if row["run"] == "token-fused-seed0")["validation_probe"]
-    second = next(row["probe"] for row, _ in ablations()["base"] if row["seed"] == "0")
-    return f"The base with seed 0 was trained on two machines of one kind: its linear probe is {first} % on one and {second} % on the other."
+        rows = [row for row in csv.DictReader(file) if row["run"].startswith("token-fused")]
+    told = " and ".join(f"{float(row['validation_probe']):.2f} %" for row in rows)
+    return f"Two earlier runs of nearly the base's settings (AdamW's epsilon was 1e-7) had linear probes of {told}."
 
 
 def figure():
@@ -222,32 +216,29 @@ def digest():
     return hashlib.sha256((LOGS / "ablations.csv").read_bytes()).hexdigest()
 
 
-def bench(name="cpu"):
+def bench():
     """Speeds on this project's side and PyTorch's, in one run."""
-    record = log("bench", name)
-    lines = [["batch 256, 6 & 2 layers, mask 0.75", "images/s", "ratio", "seconds to the first step", "MB"]]
-    for contender, row in record["contenders"].items():
-        if not contender.startswith("without"):
-            lines.append(
-                [
-                    contender,
-                    f"{row['images_per_second']:,}",
-                    f"{row['ratio']:.2f}",
-                    row["seconds to the first step"],
-                    f"{row['megabytes']:,}",
-                ]
-            )
+    lines = [
+        ["6 & 2 layers, mask 0.75, batch 256", "images/s", "ratio", "seconds to the first step", "peak memory, MB"]
+    ]
+    for contender, row in log("bench", "cpu")["contenders"].items():
+        if "," in contender:  # not a part left out, nor a try
+            speeds = [f"{row['images_per_second']:,}", f"{row['ratio']:.2f}"]
+            lines.append([contender, *speeds, row["seconds to the first step"], f"{row['megabytes']:,}"])
     return table(lines)
 
 
 def split():
     """Where the time of a step goes, by leaving parts out."""
-    rows = log("bench", "cpu")["contenders"]
-    shares = {
-        name.removeprefix("without "): 1 - 1 / row["ratio"] for name, row in rows.items() if name.startswith("without")
-    }
-    told = ", ".join(f"{part} {max(0, share):.0%}" for part, share in shares.items())
-    return f"Saved by leaving a part out: {told}. The rest, {1 - sum(max(0, s) for s in shares.values()):.0%}, is mostly matrix products."
+    record = log("bench", "cpu")
+    rows = record["contenders"].items()
+    shares = {name.removeprefix("without "): 1 - 1 / row["ratio"] for name, row in rows if name.startswith("without")}
+    told = ", ".join(f"{part} {share:+.0%}" for part, share in shares.items())
+    speed = next(row["images_per_second"] for _, row in rows) * record["GFLOP an image"]
+    return (
+        f"What leaving out one part saves of our step on TensorFlow: {told}. The matrix products of a step come to {speed:.0f} GFLOP/s over its "
+        f"whole time; one large product alone reaches {record['GFLOP/s of a large matrix product']} on the same machine."
+    )
 
 
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries

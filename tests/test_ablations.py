@@ -1,6 +1,8 @@
 """The tries of ablations/: each changes what it names and nothing else."""
 
-import os
+import csv
+import json
+import shutil
 import subprocess
 import sys
 
@@ -32,8 +34,6 @@ def test_every_try_can_be_run(name):
     whole = notebooks.parameters(notebooks.PRETRAINING) | ablate.TRY | own
     assert set(whole) == set(notebooks.parameters(notebooks.PRETRAINING))
     assert notebooks.problem({key.lower(): value for key, value in whole.items()}) is None
-    if change is None:
-        return
     _, data, model, _ = ablate.prepare(DEFAULTS | own, change)
     tf = pytest.importorskip("tensorflow")
     with tf.GradientTape() as tape:
@@ -101,7 +101,7 @@ def test_low_variance_target(cifar10):
     """What is left has a quarter of the variance at most, and almost nothing along the first principal component."""
     n = notebooks.definitions(notebooks.PRETRAINING)
     plain = n["patch_targets"]
-    n["load_cifar10"] = lambda: cifar10
+    n["load_cifar10"] = lambda folder: cifar10
     variants.low_variance(0.25)(n)
     images = cifar10[0][:2000]
     raw, left = (np.array(f(images, 4, False)[0]).reshape(2000, -1) for f in (plain, n["patch_targets"]))
@@ -117,8 +117,11 @@ def test_uniformity_term():
     outputs = model(ops.convert_to_tensor(data[0][:8], "float32"))
     z = np.array(model.latents).mean(axis=1)
     cosine = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a in z for b in z]
-    extra = float(model.compute_loss(y_pred=outputs)) - float(plain(model, y_pred=outputs))
-    assert extra == pytest.approx(0.5 * np.mean(np.square(cosine)), rel=1e-4)
+    without = float(plain(model, y_pred=outputs))
+    assert float(model.compute_loss(y_pred=outputs)) - without == pytest.approx(
+        0.5 * np.mean(np.square(cosine)), rel=1e-4
+    )
+    assert float(model.compute_loss(y_pred=outputs, training=False)) == without
 
 
 def test_class_token_is_left_out_of_the_end():
@@ -130,6 +133,80 @@ def test_class_token_is_left_out_of_the_end():
     before = np.array(whole(images))
     token.assign(np.random.default_rng(0).standard_normal(token.shape))
     assert np.abs(np.array(whole(images)) - before).max() > 1e-3, "no token listens to it"
+
+
+def test_dense_decoder_has_the_predecessors_fault():
+    """What it predicts depends on the order in which the visible patches came; the paper's decoder does not mind."""
+    rng = np.random.default_rng(0)
+    noise = rng.random((2, 64))
+    latents = rng.standard_normal((2, 16, 16)).astype("float32")
+    swap = np.array([1, 0, *range(2, 16)])
+    for change in (None, variants.dense_decoder):
+        n, _, model, _ = ablate.prepare(DEFAULTS, change)
+        randomise(model.decoder)
+        _, ids_restore, _ = n["random_masking"](noise, 16)
+        ids_restore = np.array(ids_restore)
+        moved = np.where(ids_restore == 0, 1, np.where(ids_restore == 1, 0, ids_restore))
+        before = np.array(model.decoder([latents, ids_restore]))
+        after = np.array(model.decoder([latents[:, swap], moved]))
+        assert (np.abs(after - before).max() > 1e-3) == (change is not None)
+
+
+def test_wide_heads_are_those_of_keras():
+    """Like MultiHeadAttention with key_dim as wide as the token, for equal weights."""
+    n = notebooks.definitions(notebooks.PRETRAINING)
+    variants.wide_heads(n)
+    inputs = keras.Input((5, 8))
+    ours = keras.Model(inputs, n["attention"](inputs, 2, "a"))
+    theirs = keras.layers.MultiHeadAttention(2, 8)
+    x = np.random.default_rng(0).standard_normal((3, 5, 8)).astype("float32")
+    theirs(x, x)
+    randomise(ours)
+    (kernel, bias), (out, out_bias) = (
+        ours.get_layer(f"a_{name}").get_weights() for name in ("query_key_value", "output")
+    )
+    kernels, biases = kernel.reshape(8, 3, 2, 8), bias.reshape(3, 2, 8)
+    pairs = [(kernels[:, i], biases[i]) for i in range(3)]  # query, key, value
+    theirs.query_dense.set_weights(pairs[0])
+    theirs.key_dense.set_weights(pairs[1])
+    theirs.value_dense.set_weights(pairs[2])
+    theirs.output_dense.set_weights([out.reshape(2, 8, 8), out_bias])
+    np.testing.assert_allclose(np.array(ours(x)), np.array(theirs(x, x)), atol=1e-4)
+
+
+def test_muon_is_for_the_matrices_inside_the_blocks():
+    n, _, model, _ = ablate.prepare(DEFAULTS, variants.muon)
+    optimizer = n["build_optimizer"](model, 1e-3, 0.05, 2, 1, 1)
+    for variable, velocity in zip(model.trainable_variables, optimizer.adam_velocities):
+        inside = "block_" in variable.path and variable.path.endswith("kernel")
+        assert (velocity is None) == inside, variable.path
+
+
+def test_a_try_from_end_to_end(monkeypatch, tmp_path, capsys, one_sentence):
+    """A row with everything the page needs; the same command again leaves it alone, and other settings are refused."""
+    name, folder = "ci-side-by-side", ROOT / "runs" / "ablation-ci-side-by-side-seed0"
+    shutil.rmtree(folder, ignore_errors=True)
+    monkeypatch.setattr(ablate, "TABLE", tmp_path / "ablations.csv")
+    monkeypatch.setattr(ablate, "TRY", ablate.TRY | SMALL)
+    monkeypatch.setitem(variants.VARIANTS, name, ("factor", "value", {"FUSE_BLOCKS": True}, None))
+    try:
+        ablate.main(name)
+        (row,) = csv.DictReader((tmp_path / "ablations.csv").open())
+        assert (row["name"], row["factor"], row["seed"], row["epochs"]) == (name, "factor", "0", "2")
+        for test in ("probe", "blocks", "neighbours"):
+            assert 0 <= float(row[test]) <= 100 and 0 <= float(row[f"untrained_{test}"]) <= 100
+        assert float(row["validation_loss"]) > 0 and row["backend"].startswith("tensorflow 2.")
+        ablate.main(name, "SEED=0")
+        assert "already" in capsys.readouterr().out
+        assert len(list(csv.DictReader((tmp_path / "ablations.csv").open()))) == 1
+        (tmp_path / "ablations.csv").unlink()
+        monkeypatch.setattr(ablate, "TRY", ablate.TRY | {"EPOCHS": 3})
+        with pytest.raises(SystemExit) as error:
+            ablate.main(name)
+        one_sentence(str(error.value))
+        assert not (tmp_path / "ablations.csv").exists()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_try_that_was_cut_off_goes_on(tmp_path):
@@ -158,15 +235,11 @@ def test_a_try_that_was_cut_off_goes_on(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(cut[1], whole[1]))
 
 
-def test_wrong_name_is_one_sentence(one_sentence):
-    done = subprocess.run(
-        [sys.executable, ROOT / "ablations" / "ablate.py", "nonsense"],
-        env=os.environ,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode != 0 and "nonsense" in done.stderr
-    one_sentence(done.stderr.strip().splitlines()[-1])
+@pytest.mark.parametrize("words", [(), ("nonsense",), ("base", "SEED=x"), ("base", "SEED=-1")])
+def test_wrong_words_are_one_sentence(words, one_sentence):
+    with pytest.raises(SystemExit) as error:
+        ablate.main(*words)
+    one_sentence(str(error.value))
 
 
 # --- speed ---
@@ -191,19 +264,59 @@ def test_what_is_left_out_is_gone(name):
     assert isinstance(optimizer, keras.optimizers.SGD) == (name == "without AdamW")
 
 
-def test_contenders_take_turns(monkeypatch):
-    """Two real processes, one round of two steps each: rows with positive numbers, the first's ratio 1."""
-    monkeypatch.setattr(bench, "ROUNDS", 1)
-    rows = bench.compare({name: (".venv", "ours", name) for name in ("base", "without attention")})
-    assert rows["base"]["ratio"] == 1 and all(row["images_per_second"] > 0 for row in rows.values())
-    assert all(len(row["all rounds"]) == 1 and row["megabytes"] > 100 for row in rows.values())
+def test_contenders_take_turns(monkeypatch, tmp_path):
+    """Stand-ins that write down when they are asked: round by round, and ratios are those of the same round."""
+    diary = tmp_path / "diary"
+    code = (
+        "import json, sys; name, speeds = sys.argv[1], sys.argv[2:]; say = lambda **facts: print(json.dumps(facts), flush=True);"
+        "say(first_step=1.04, versions={});"
+        "[(open(sys.argv[0], 'a').write(name), say(images_per_second=float(s), megabytes=7)) for s, _ in zip(speeds, sys.stdin)]"
+    )
+    monkeypatch.setattr(bench, "ROUNDS", 3)
+    code = code.replace("sys.argv[0]", repr(str(diary)))
+
+    def begin(name, *speeds):
+        command = [sys.executable, "-c", code, name, *speeds]
+        return subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    monkeypatch.setattr(bench, "begin", begin)
+    rows = bench.compare({"a": ("a", "100", "50", "100"), "b": ("b", "200", "100", "100")})
+    assert diary.read_text() == "ababab"
+    assert rows["a"]["ratio"] == 1 and rows["b"]["ratio"] == 2 and rows["b"]["images_per_second"] == 100
+    assert rows["b"]["all rounds"] == [200, 100, 100] and rows["b"]["seconds to the first step"] == 1.0
+
+
+def test_a_contender_trains(monkeypatch, capsys):
+    """A worker as the bench starts it, here in this process: it says how fast it was, in numbers above zero."""
+    monkeypatch.setattr(bench, "STEPS", 2)
+    monkeypatch.setattr(sys, "stdin", ["train"])
+    bench.worker("ours", "part-50", "0")
+    facts = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert facts[0]["first_step"] > 0 and facts[0]["versions"]["tensorflow"]
+    assert facts[1]["images_per_second"] > 0 and facts[1]["megabytes"] > 100
+
+
+def test_work_of_a_step():
+    """The matrix products of a model with one block each, counted by hand: two for a multiply-add, and three passes."""
+    small = {"PATCH_SIZE": 16, "MASK_RATIO": 0.5, "MLP_RATIO": 2, "ENCODER_WIDTH": 8, "DECODER_WIDTH": 4}
+    small |= {"ENCODER_LAYERS": 1, "DECODER_LAYERS": 1}  # 4 patches of 768 numbers, 2 of them visible
+    encoder = 2 * 768 * 8 + 2 * (3 * 8 * 8 + 8 * 8 + 2 * 8 * 16) + 2 * 2 * 2 * 8
+    decoder = 2 * 8 * 4 + 4 * (3 * 4 * 4 + 4 * 4 + 2 * 4 * 8) + 2 * 4 * 4 * 4 + 4 * 4 * 768
+    assert bench.work(small) == round(6 * (encoder + decoder) / 1e9, 4)
 
 
 def test_a_contender_that_fails_is_named(one_sentence):
     process = subprocess.Popen(
-        [sys.executable, "-c", "1", "worker", "ours", "x", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", "1", "ours", "x", "0"], stdout=subprocess.PIPE, text=True
     )
     with pytest.raises(SystemExit) as error:
         bench.hear(process)
     assert "ours x" in str(error.value)
+    one_sentence(str(error.value))
+
+
+def test_a_misspelt_try_is_not_timed(one_sentence):
+    with pytest.raises(SystemExit) as error:
+        bench.main("cros-50")
+    assert "cros-50" in str(error.value)
     one_sentence(str(error.value))

@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT, interpreter
 from notebooks import NOTEBOOKS
 
-TINY = ["ENCODER_LAYERS=1", "DECODER_LAYERS=1", "EPOCHS=2", "WARMUP_EPOCHS=1", "TRAIN_IMAGES=1024"]
+TINY = ["ENCODER_LAYERS=2", "DECODER_LAYERS=1", "EPOCHS=2", "WARMUP_EPOCHS=1", "TRAIN_IMAGES=1024"]
 
 
 # --- the text of the notebooks ---
@@ -131,7 +131,7 @@ def strict_json(path):
 def check_card(name, folder, files):
     """The card fits the files and says the truth about versions."""
     card = strict_json(folder / "card.json")
-    assert set(card["sha256"]) == set(files) and card["layers"] == 1
+    assert set(card["sha256"]) == set(files) and card["layers"] == 2
     for file in files:
         assert (
             card["parameters"][file.removesuffix(".keras")]
@@ -181,7 +181,7 @@ def test_pretraining_runs(pretrained):
     assert (
         card["epochs"] == 2
         and card["settings"]["train_images"] == 1024
-        and card["settings"]["encoder_layers"] == 1
+        and card["settings"]["encoder_layers"] == 2
     )
     results = strict_json(folder / "results.json")
     assert 0 < results["untrained"] <= 100 and 0 < results["linear_probe"] <= 100
@@ -279,8 +279,8 @@ def test_linear_probe_runs(pretrained):
         blocks = results["blocks, then final tokens, on validation images"]
         for state, row in results["test"]["probe, final tokens"].items():
             assert (
-                len(blocks[state]) == 2 and blocks[state][-1] == row["validation"]
-            )  # one block, and the final tokens
+                len(blocks[state]) == 3 and blocks[state][-1] == row["validation"]
+            )  # two blocks, and the final tokens
         executed = json.loads((probe / "linear-probe.ipynb").read_text())["cells"]
         code = [cell for cell in executed if cell["cell_type"] == "code" and cell["source"]]
         assert all(cell["execution_count"] for cell in code)

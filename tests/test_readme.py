@@ -82,7 +82,8 @@ def test_address_reaches_badges_and_downloads():
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "weights/README.md", "logs/README.md", "docs/differences.md"]
+    "document",
+    ["README.md", "weights/README.md", "logs/README.md", "docs/differences.md", "ablations/README.md"],
 )
 def test_links_lead_somewhere(document):
     text = re.sub(r"```.*?```", "", (ROOT / document).read_text(), flags=re.DOTALL)
@@ -93,7 +94,8 @@ def test_links_lead_somewhere(document):
 
 def test_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
+    text = README + (ROOT / "ablations" / "README.md").read_text()
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
 
 
 FIVE_LINES = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
