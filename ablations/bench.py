@@ -19,7 +19,7 @@ import types
 from ablate import ROOT, TRY, notebooks, prepare
 from variants import VARIANTS
 
-STEPS, BATCH, ROUNDS = 40, 256, 5
+STEPS, BATCH, ROUNDS = 40, 256, 3
 
 
 def without_attention(n):
@@ -63,7 +63,7 @@ LEFT_OUT = {  # each once, to see what it costs
     "without crops": without_crops,
     "without AdamW": without_adamw,
 }
-TRIES = ("side-by-side", "part-50", "part-25", "cross-50")
+TRIES = ("side-by-side", "part-50", "cross-50")
 CONTENDERS = {  # name: environment, worker, what it is told
     "this project, TensorFlow": (".venv", "ours", "base"),
     "this project, JAX": (".venv-jax", "ours", "base"),
