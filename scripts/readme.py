@@ -191,6 +191,17 @@ def chance():
     return f"Two earlier runs of nearly the base's settings (AdamW's epsilon was 1e-7) had linear probes of {told}."
 
 
+def long():
+    """The same question at 100 epochs, on the test images, which decided nothing."""
+    with open(LOGS / "ablations-100ep.csv") as file:
+        rows = list(csv.DictReader(file))
+    lines = [["decoder reads", *(f"{heading} (untrained)" for heading in JUDGED.values()), "error on hidden patches", "seed"]]
+    for row in rows:
+        scores = [f"{float(row[c]):.2f} ({float(row[f'untrained_{c}']):.2f})" for c in JUDGED]
+        lines.append([row["decoder_reads"], *scores, row["loss"], row["seed"]])
+    return table(lines)
+
+
 def figure():
     """Draw how far each try is from the base; the file says from which table it was drawn."""
     import matplotlib.pyplot as plt
@@ -245,7 +256,7 @@ DOCUMENTS = {  # the marked parts of each: a function without arguments, or a ta
     "README.md": (quickstart, results, effect, baseline),
     "logs/README.md": (details, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
-    "ablations/README.md": (variants, chance),
+    "ablations/README.md": (variants, chance, long),
 }
 
 
