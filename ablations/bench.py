@@ -9,7 +9,6 @@ named it compares these with the base, and writes logs/bench/ablations.json.
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -138,8 +137,12 @@ def worker(kind, how, start):
 
 
 def memory():
-    """The most main memory that this process has held, CIFAR-10 included, in millions of bytes; Linux counts it in KiB."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+    """The most main memory that this process has held, CIFAR-10 included, in millions of bytes (Linux; elsewhere None)."""
+    try:
+        with open("/proc/self/status") as file:
+            return round(int(next(line for line in file if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6)
+    except OSError:
+        return None
 
 
 def say(**facts):

@@ -195,7 +195,9 @@ def long():
     """The same question at 100 epochs, on the test images, which decided nothing."""
     with open(LOGS / "ablations-100ep.csv") as file:
         rows = list(csv.DictReader(file))
-    lines = [["decoder reads", *(f"{heading} (untrained)" for heading in JUDGED.values()), "error on hidden patches", "seed"]]
+    lines = [
+        ["decoder reads", *(f"{heading} (untrained)" for heading in JUDGED.values()), "error on hidden patches", "seed"]
+    ]
     for row in rows:
         scores = [f"{float(row[c]):.2f} ({float(row[f'untrained_{c}']):.2f})" for c in JUDGED]
         lines.append([row["decoder_reads"], *scores, row["loss"], row["seed"]])
@@ -235,7 +237,7 @@ def bench():
     for contender, row in log("bench", "cpu")["contenders"].items():
         if "," in contender:  # not a part left out, nor a try
             speeds = [f"{row['images_per_second']:,}", f"{row['ratio']:.2f}"]
-            lines.append([contender, *speeds, row["seconds to the first step"], f"{row['megabytes']:,}"])
+            lines.append([contender, *speeds, row["seconds to the first step"]])
     return table(lines)
 
 
@@ -253,8 +255,8 @@ def split():
 
 
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
-    "README.md": (quickstart, results, effect, baseline),
-    "logs/README.md": (details, "training", "recipe", "recipe_classifier"),
+    "README.md": (quickstart, results, baseline, bench, split),
+    "logs/README.md": (details, effect, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
 }
