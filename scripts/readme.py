@@ -231,9 +231,7 @@ def digest():
 
 def bench():
     """Speeds on this project's side and PyTorch's, in one run."""
-    lines = [
-        ["6 & 2 layers, mask 0.75, batch 256", "images/s", "ratio", "seconds to the first step", "peak memory, MB"]
-    ]
+    lines = [["6 & 2 layers, mask 0.75, batch 256", "images/s", "ratio", "seconds to the first step"]]
     for contender, row in log("bench", "cpu")["contenders"].items():
         if "," in contender:  # not a part left out, nor a try
             speeds = [f"{row['images_per_second']:,}", f"{row['ratio']:.2f}"]
