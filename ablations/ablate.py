@@ -26,7 +26,7 @@ from keras import ops  # noqa: E402
 from variants import VARIANTS  # noqa: E402
 
 TABLE = ROOT / "logs" / "ablations.csv"
-TRY = {"EPOCHS": 15, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000, "FUSE_BLOCKS": False}  # the base: the paper's model
+TRY = {"EPOCHS": 15, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
 
 
 def prepare(s, change=None):

@@ -154,6 +154,33 @@ def low_variance(kept):
     return change
 
 
+def oriented_gradients(n, bins=9):
+    """Targets are each patch's histogram of oriented gradients (MaskFeat, arXiv 2112.09133): for each channel, the lengths of
+    its gradients summed into bins of 20 degrees, and each histogram scaled to length 3. Cells are patches."""
+
+    def patch_targets(images, patch_size, normalize):
+        _, height, width, channels = images.shape
+        images = ops.pad(ops.cast(images, "float32"), [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
+        right = images[:, 1:-1, 2:] - images[:, 1:-1, :-2]  # (B, H, W, C)
+        down = images[:, 2:, 1:-1] - images[:, :-2, 1:-1]
+        angles = ops.mod(ops.arctan2(down, right), np.pi) * (bins / np.pi)  # 0 to `bins`: a line has no direction
+        lengths = ops.sqrt(right**2 + down**2)[..., None]
+        votes = lengths * ops.one_hot(ops.minimum(ops.cast(angles, "int32"), bins - 1), bins)
+        votes = n["patchify"](ops.reshape(votes, (-1, height, width, channels * bins)), patch_size)
+        num_patches = votes.shape[1]
+        cells = ops.sum(ops.reshape(votes, (-1, num_patches, patch_size**2, channels, bins)), axis=2)
+        cells = ops.normalize(cells, axis=-1) * bins**0.5
+        cells = ops.reshape(cells, (-1, num_patches, channels * bins))
+        return cells, ops.zeros_like(cells[..., :1]), ops.ones_like(cells[..., :1])
+
+    build_decoder = n["build_decoder"]
+
+    def build(num_patches, patch_dim, *sizes):
+        return build_decoder(num_patches, 3 * bins, *sizes)
+
+    n["patch_targets"], n["build_decoder"] = patch_targets, build
+
+
 def muon(n):
     """Muon (keras.optimizers.Muon) for the weight matrices inside the blocks, AdamW for all else."""
 
@@ -184,6 +211,7 @@ def uniform(weight):
             def __init__(self, encoder, *arguments):
                 super().__init__(encoder, *arguments)
                 self.whole_encoder, self.encoder = encoder, self.encode
+                self.width = encoder.get_layer("encoder_norm").output.shape[-1]
 
             def encode(self, inputs):
                 self.latents = self.whole_encoder(inputs)
@@ -193,7 +221,8 @@ def uniform(weight):
                 loss = super().compute_loss(*arguments, **options)
                 if not training:
                     return loss
-                z = ops.normalize(ops.mean(self.latents, axis=1), axis=-1)
+                tokens = self.latents[..., -self.width :]  # without the blocks before
+                z = ops.normalize(ops.mean(tokens, axis=1), axis=-1)
                 return loss + weight * ops.mean(ops.square(ops.matmul(z, ops.transpose(z))))
 
         n["MaskedAutoencoder"] = Uniform
@@ -301,15 +330,29 @@ def setting(factor, name, *values):
     return {f"{name.lower().replace('_', '-')}-{v}": (factor, str(v), {name: v}, None) for v in values}
 
 
+LAST = {"FUSE_BLOCKS": False}
 VARIANTS = {
     "base": ("base", "", {}, None),
+    "last-block": ("decoder is fed from", "the last block alone, as in the paper", LAST, None),
+    "weighted-sum": ("decoder is fed from", "all blocks, in a weighted sum", LAST, fuse),
     "part-50": ("hidden patches predicted", "half", {}, part(0.5)),
     "part-25": ("hidden patches predicted", "a quarter", {}, part(0.25)),
     "cross-100": ("decoder", "cross-attention", {}, cross(1)),
     "cross-50": ("decoder", "cross-attention, half of the hidden patches", {}, cross(0.5)),
-    "fuse": ("decoder is fed from", "all blocks, in a weighted sum", {}, fuse),
-    "side-by-side": ("decoder is fed from", "all blocks, side by side", {"FUSE_BLOCKS": True}, None),
-    "cross-50-fuse": ("decoder", "cross-attention, half, all blocks in a weighted sum", {}, both(cross(0.5), fuse)),
+    "last-block-part-50": ("the last block alone, and", "half of the hidden patches predicted", LAST, part(0.5)),
+    "last-block-cross-50": (
+        "the last block alone, and",
+        "cross-attention, half of the hidden patches",
+        LAST,
+        cross(0.5),
+    ),
+    "weighted-sum-cross-50": (
+        "a weighted sum, and",
+        "cross-attention, half of the hidden patches",
+        LAST,
+        both(cross(0.5), fuse),
+    ),
+    "hog": ("target", "histograms of oriented gradients", {}, oriented_gradients),
     "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
     "raw": ("target", "raw pixels", {"NORMALIZE_TARGETS": False}, None),
     "muon": ("optimiser", "Muon", {}, muon),

@@ -168,7 +168,12 @@ def gain(pairs, column):
 def variants():
     """Every try: means over its seeds, and in brackets how far it is from the base with the same seeds."""
     benches = [read(path)["contenders"] for path in sorted(LOGS.glob("bench/*.json")) if path.stem != "gpu"]
-    speeds = {name: row["ratio"] for contenders in benches for name, row in contenders.items()}
+    speeds = {
+        name: f"{row['ratio'] / contenders['base']['ratio']:.2f}"
+        for contenders in benches
+        for name, row in contenders.items()
+    }
+    speeds["last-block"] = speeds.get("this project, TensorFlow", "")
     lines = [["try", "what", *JUDGED.values(), "untrained probe", "validation loss", "speed", "seeds"]]
     for name, pairs in ablations().items():
         rows = [row for row, _ in pairs]
@@ -178,17 +183,17 @@ def variants():
         }
         scores = [f"{mean[c]:.2f} ({gain(pairs, c):+.2f})" if name != "base" else f"{mean[c]:.2f}" for c in JUDGED]
         loss = "" if factor in OTHER_LOSS or name == "predecessor-target" else f"{mean['validation_loss']:.4f}"
-        lines.append([f"`{name}`", f"{factor}: {value}" if value else "the paper's model", *scores])
+        lines.append([f"`{name}`", f"{factor}: {value}" if value else "the notebook as it is", *scores])
         lines[-1] += [f"{mean['untrained_probe']:.2f}", loss, speeds.get(name, ""), len(rows)]
     return table(lines)
 
 
 def chance():
-    """What runs of the base's settings had before, by seed."""
+    """What runs of nearly `last-block`'s settings had, by seed."""
     with open(LOGS / "training.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["run"].startswith("token-fused")]
     told = " and ".join(f"{float(row['validation_probe']):.2f} %" for row in rows)
-    return f"Two earlier runs of nearly the base's settings (AdamW's epsilon was 1e-7) had linear probes of {told}."
+    return f"Two earlier runs of nearly `last-block`'s settings (AdamW's epsilon was 1e-7) had linear probes of {told}."
 
 
 def long():

@@ -74,7 +74,7 @@ def test_cross_attention_predicts_each_patch_alone():
     """What it says of a hidden patch does not depend on which others it is asked for; it does on the visible ones."""
     _, _, model, _ = ablate.prepare(DEFAULTS, variants.cross(1))
     randomise(model.decoder)
-    latents = np.random.default_rng(0).standard_normal((2, 16, 16)).astype("float32")
+    latents = np.random.default_rng(0).standard_normal((2, 16, 32)).astype("float32")
     keep, predict = np.tile(np.arange(16), (2, 1)), np.tile(np.arange(16, 64), (2, 1))
     everything = np.array(model.decoder([latents, keep, predict]))
     some = np.array(model.decoder([latents, keep, predict[:, 5:9]]))
@@ -84,7 +84,7 @@ def test_cross_attention_predicts_each_patch_alone():
 
 
 def test_fused_levels_start_as_their_mean():
-    _, data, model, encoder = ablate.prepare(DEFAULTS, variants.fuse)
+    _, data, model, encoder = ablate.prepare(DEFAULTS | variants.LAST, variants.fuse)
     fusion = model.encoder.get_layer("fusion")
     tensors = [np.full((1, 2, 3), float(i), "float32") for i in (1, 2)]
     np.testing.assert_allclose(fusion([ops.convert_to_tensor(t) for t in tensors]), np.full((1, 2, 3), 1.5))
@@ -95,6 +95,18 @@ def test_fused_levels_start_as_their_mean():
     assert np.abs(np.array(model.encoder([images, keep])) - first).max() > 1e-3, (
         "the first block does not count"
     )
+
+
+def test_oriented_gradients_are_those_of_scikit_image(cifar10):
+    """Grey images, cells away from the border: the histograms of skimage.feature.hog before its blocks."""
+    feature = pytest.importorskip("skimage.feature")
+    n = notebooks.definitions(notebooks.PRETRAINING)
+    variants.oriented_gradients(n)
+    grey = cifar10[0][:8].astype("float32").mean(axis=-1)
+    ours = np.array(n["patch_targets"](grey[..., None], 4, True)[0]).reshape(8, 8, 8, 9)
+    options = {"orientations": 9, "pixels_per_cell": (4, 4), "cells_per_block": (1, 1), "block_norm": "L2"}
+    theirs = np.stack([feature.hog(image, **options, feature_vector=False) for image in grey])[:, :, :, 0, 0]
+    np.testing.assert_allclose(ours[:, 1:-1, 1:-1], 3 * theirs[:, 1:-1, 1:-1], atol=2e-2)
 
 
 def test_low_variance_target(cifar10):
@@ -115,7 +127,7 @@ def test_uniformity_term():
     _, data, model, _ = ablate.prepare(DEFAULTS, variants.uniform(0.5))
     plain = notebooks.definitions(notebooks.PRETRAINING)["MaskedAutoencoder"].compute_loss
     outputs = model(ops.convert_to_tensor(data[0][:8], "float32"))
-    z = np.array(model.latents).mean(axis=1)
+    z = np.array(model.latents)[..., -16:].mean(axis=1)  # of the last block
     cosine = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a in z for b in z]
     without = float(plain(model, y_pred=outputs))
     assert float(model.compute_loss(y_pred=outputs)) - without == pytest.approx(
@@ -139,7 +151,7 @@ def test_dense_decoder_has_the_predecessors_fault():
     """What it predicts depends on the order in which the visible patches came; the paper's decoder does not mind."""
     rng = np.random.default_rng(0)
     noise = rng.random((2, 64))
-    latents = rng.standard_normal((2, 16, 16)).astype("float32")
+    latents = rng.standard_normal((2, 16, 32)).astype("float32")
     swap = np.array([1, 0, *range(2, 16)])
     for change in (None, variants.dense_decoder):
         n, _, model, _ = ablate.prepare(DEFAULTS, change)
@@ -184,11 +196,11 @@ def test_muon_is_for_the_matrices_inside_the_blocks():
 
 def test_a_try_from_end_to_end(monkeypatch, tmp_path, capsys, one_sentence):
     """A row with everything the page needs; the same command again leaves it alone, and other settings are refused."""
-    name, folder = "ci-side-by-side", ROOT / "runs" / "ablation-ci-side-by-side-seed0"
+    name, folder = "ci-last-block", ROOT / "runs" / "ablation-ci-last-block-seed0"
     shutil.rmtree(folder, ignore_errors=True)
     monkeypatch.setattr(ablate, "TABLE", tmp_path / "ablations.csv")
     monkeypatch.setattr(ablate, "TRY", ablate.TRY | SMALL)
-    monkeypatch.setitem(variants.VARIANTS, name, ("factor", "value", {"FUSE_BLOCKS": True}, None))
+    monkeypatch.setitem(variants.VARIANTS, name, ("factor", "value", variants.LAST, None))
     try:
         ablate.main(name)
         (row,) = csv.DictReader((tmp_path / "ablations.csv").open())
@@ -290,7 +302,7 @@ def test_a_contender_trains(monkeypatch, capsys):
     """A worker as the bench starts it, here in this process: it says how fast it was, in numbers above zero."""
     monkeypatch.setattr(bench, "STEPS", 2)
     monkeypatch.setattr(sys, "stdin", ["train"])
-    bench.worker("ours", "part-50", "0")
+    bench.worker("ours", "last-block-part-50", "0")
     facts = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert facts[0]["first_step"] > 0 and facts[0]["versions"]["tensorflow"]
     assert facts[1]["images_per_second"] > 0 and facts[1]["megabytes"] > 100
