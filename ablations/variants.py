@@ -173,12 +173,65 @@ def oriented_gradients(n, bins=9):
         cells = ops.reshape(cells, (-1, num_patches, channels * bins))
         return cells, ops.zeros_like(cells[..., :1]), ops.ones_like(cells[..., :1])
 
-    build_decoder = n["build_decoder"]
+    n["patch_targets"] = patch_targets
+    predict_width(n, 3 * bins)
 
-    def build(num_patches, patch_dim, *sizes):
-        return build_decoder(num_patches, 3 * bins, *sizes)
 
-    n["patch_targets"], n["build_decoder"] = patch_targets, build
+def predict_width(n, target_dim):
+    """The decoder predicts `target_dim` numbers a patch; None: as many as the encoder's tokens have."""
+    build_decoder, build_encoder, width = n["build_decoder"], n["build_encoder"], []
+
+    def encoder(image_size, patch_size, channels, encoder_width, *sizes, **options):
+        width[:] = [encoder_width]
+        return build_encoder(image_size, patch_size, channels, encoder_width, *sizes, **options)
+
+    def decoder(num_patches, patch_dim, *sizes):
+        return build_decoder(num_patches, target_dim or width[0], *sizes)
+
+    n["build_encoder"], n["build_decoder"] = encoder, decoder
+
+
+def teacher(momentum):
+    """Targets are tokens of a teacher that sees the whole image: the encoder with weights averaged over the steps. Mean of
+    its blocks, each token normalised, then each channel over the batch (after data2vec, arXiv 2202.03555)."""
+
+    def change(n):
+        predict_width(n, None)
+        models = []  # the one model that these definitions make
+
+        def patch_targets(images, patch_size, normalize):
+            (model,) = models
+            everything = ops.zeros_like(images[:, 0, 0, :1], dtype="int32") + np.arange(
+                model.num_patches, dtype="int32"
+            )
+            tokens = model.teacher([images, everything])  # (B, N, depth*width)
+            blocks = ops.reshape(tokens, (-1, model.num_patches, tokens.shape[-1] // model.width, model.width))
+            targets = ops.mean(standardised(blocks, axis=-1), axis=2)
+            return standardised(targets, axis=(0, 1)), targets[..., :1], targets[..., :1]
+
+        class Taught(n["MaskedAutoencoder"]):
+            def __init__(self, encoder, *rest):
+                super().__init__(encoder, *rest)
+                self.width = encoder.get_layer("encoder_norm").output.shape[-1]
+                self.teacher = keras.models.clone_model(encoder)
+                self.teacher.set_weights(encoder.get_weights())
+                self.teacher.trainable = False
+                models.append(self)
+
+            def call(self, images, training=False):
+                if training:
+                    for average, now in zip(self.teacher.weights, self.encoder.weights):
+                        average.assign(momentum * average + (1 - momentum) * now)
+                return super().call(images, training=training)
+
+        n["patch_targets"], n["MaskedAutoencoder"] = patch_targets, Taught
+
+    return change
+
+
+def standardised(x, axis):
+    """Mean 0 and spread 1 along the axes."""
+    return (x - ops.mean(x, axis=axis, keepdims=True)) / (ops.std(x, axis=axis, keepdims=True) + 1e-6)
 
 
 def muon(n):
@@ -353,6 +406,7 @@ VARIANTS = {
         both(cross(0.5), fuse),
     ),
     "hog": ("target", "histograms of oriented gradients", {}, oriented_gradients),
+    "teacher": ("target", "tokens of a teacher, the averaged encoder", {}, teacher(0.99)),
     "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
     "raw": ("target", "raw pixels", {"NORMALIZE_TARGETS": False}, None),
     "muon": ("optimiser", "Muon", {}, muon),
@@ -368,6 +422,7 @@ VARIANTS = {
     **setting("smallest crop", "CROP_AREA", 0.2, 1.0),
     **setting("patch size", "PATCH_SIZE", 2, 8),
     **setting("MLP ratio", "MLP_RATIO", 4),
+    "width-192": ("encoder width", "192", {"ENCODER_WIDTH": 192, "ENCODER_HEADS": 6}, None),
     "wide": ("shape at equal parameters", "3 layers of width 184", {"ENCODER_LAYERS": 3, "ENCODER_WIDTH": 184}, None),
     "deep": ("shape at equal parameters", "12 layers of width 92", {"ENCODER_LAYERS": 12, "ENCODER_WIDTH": 92}, None),
     "predecessor-decoder": ("predecessor's", "shuffled tokens, one dense layer over all", {}, dense_decoder),

@@ -109,6 +109,25 @@ def test_oriented_gradients_are_those_of_scikit_image(cifar10):
     np.testing.assert_allclose(ours[:, 1:-1, 1:-1], 3 * theirs[:, 1:-1, 1:-1], atol=2e-2)
 
 
+def test_teacher_is_the_averaged_encoder():
+    """Before the first step its weights are the encoder's; a step later the mean, and its own share of them is not trained."""
+    _, data, model, encoder = ablate.prepare(DEFAULTS, variants.teacher(0.75))
+    trained = {id(variable) for variable in model.trainable_variables}
+    assert not trained & {id(weight) for weight in model.teacher.weights}
+    images = ops.convert_to_tensor(data[0][:8], "float32")
+    targets = np.array(model(images)["targets"])
+    assert targets.shape == (8, 64, 16)
+    np.testing.assert_allclose(targets.mean(axis=(0, 1)), 0, atol=1e-4)
+    np.testing.assert_allclose(targets.std(axis=(0, 1)), 1, atol=1e-3)
+    before = encoder.get_weights()
+    randomise(encoder)
+    assert np.array_equal(np.array(model(images)["targets"]), targets), "the student's weights are the target"
+    model(images, training=True)
+    for old, new, average in zip(before, encoder.get_weights(), model.teacher.get_weights(), strict=True):
+        np.testing.assert_allclose(average, 0.75 * old + 0.25 * new, atol=1e-6)
+    assert np.abs(np.array(model(images)["targets"]) - targets).max() > 1e-3
+
+
 def test_low_variance_target(cifar10):
     """What is left has a quarter of the variance at most, and almost nothing along the first principal component."""
     n = notebooks.definitions(notebooks.PRETRAINING)
