@@ -63,7 +63,7 @@ def train(n, model, images, held_out, s, folder):
     """Train with `fit`, going on from the checkpoint in `folder`; returns the history's rows by epoch."""
     steps = len(images) // s["BATCH_SIZE"]
     peak = s["LEARNING_RATE"] * s["BATCH_SIZE"] / 256
-    optimizer = n["build_optimizer"](model, peak, s["WEIGHT_DECAY"], s["EPOCHS"], s["WARMUP_EPOCHS"], steps)
+    optimizer = n["build_optimizer"](model, peak, s["WEIGHT_DECAY"], s["EPOCHS"], s["WARMUP_EPOCHS"], steps, s["MUON"])
     model.compile(optimizer, jit_compile=True)
     checkpoint = folder / "checkpoint.weights.h5"
     if not checkpoint.exists():

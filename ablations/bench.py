@@ -16,7 +16,7 @@ import time
 import types
 
 from ablate import ROOT, TRY, notebooks, prepare
-from variants import LAST, VARIANTS
+from variants import PAPER, VARIANTS
 
 STEPS, BATCH, ROUNDS = 40, 256, 3
 
@@ -62,10 +62,10 @@ LEFT_OUT = {  # each once, to see what it costs
     "without crops": without_crops,
     "without AdamW": without_adamw,
 }
-TRIES = ("base", "last-block-part-50", "last-block-cross-50")
+TRIES = ("base", "adamw", "paper-part-50", "paper-cross-50")
 CONTENDERS = {  # name: environment, worker, what it is told
-    "this project, TensorFlow": (".venv", "ours", "last-block"),
-    "this project, JAX": (".venv-jax", "ours", "last-block"),
+    "this project, TensorFlow": (".venv", "ours", "paper"),
+    "this project, JAX": (".venv-jax", "ours", "paper"),
     "Hugging Face ViTMAE, PyTorch": (".venv-torch", "theirs", "eager"),
     "Hugging Face ViTMAE, PyTorch compiled": (".venv-torch", "theirs", "compiled"),
     **{name: (".venv", "ours", name) for name in (*LEFT_OUT, *TRIES)},
@@ -79,10 +79,10 @@ SETTINGS = {  # so that contenders can share one GPU, and compile anew
 
 def ours(name):
     """A function that trains the notebook's model for some steps, on any backend, as a try or with a part left out."""
-    _, _, own, change = VARIANTS.get(name, (None, None, LAST, LEFT_OUT.get(name)))
+    _, _, own, change = VARIANTS.get(name, (None, None, PAPER, LEFT_OUT.get(name)))
     s = notebooks.parameters(notebooks.PRETRAINING) | TRY | own
     n, (images, *_), model, _ = prepare(s, change)
-    model.compile(n["build_optimizer"](model, 3e-3, 0.05, 100, 5, 195), jit_compile=True)
+    model.compile(n["build_optimizer"](model, 3e-3, 0.05, 100, 5, 195, s["MUON"]), jit_compile=True)
 
     def train(steps):
         some = images[: steps * BATCH]  # a try may have another batch size

@@ -234,28 +234,6 @@ def standardised(x, axis):
     return (x - ops.mean(x, axis=axis, keepdims=True)) / (ops.std(x, axis=axis, keepdims=True) + 1e-6)
 
 
-def muon(n):
-    """Muon (keras.optimizers.Muon) for the weight matrices inside the blocks, AdamW for all else."""
-
-    def build_optimizer(model, learning_rate, weight_decay, epochs, warmup_epochs, steps_per_epoch):
-        warmup, decay = warmup_epochs * steps_per_epoch, (epochs - warmup_epochs) * steps_per_epoch
-        schedule = keras.optimizers.schedules.CosineDecay(0.0, decay, warmup_target=learning_rate, warmup_steps=warmup)
-        outside = ["patch_embedding", "decoder_embedding", "mask_token", "pixels"]
-        optimizer = keras.optimizers.Muon(
-            schedule,
-            adam_beta_2=0.95,
-            epsilon=1e-8,
-            adam_weight_decay=weight_decay,
-            weight_decay=weight_decay,
-            exclude_layers=outside,
-        )
-        optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) == 1])
-        optimizer.build(model.trainable_variables)
-        return optimizer
-
-    n["build_optimizer"] = build_optimizer
-
-
 def uniform(weight):
     """U-MAE (arXiv 2210.08344) on the mean token: in training add `weight` times the mean squared cosine between two images."""
 
@@ -383,33 +361,35 @@ def setting(factor, name, *values):
     return {f"{name.lower().replace('_', '-')}-{v}": (factor, str(v), {name: v}, None) for v in values}
 
 
-LAST = {"FUSE_BLOCKS": False}
+PAPER = {"FUSE_BLOCKS": False, "MUON": False}  # the paper's model and optimiser
 VARIANTS = {
     "base": ("base", "", {}, None),
-    "last-block": ("decoder is fed from", "the last block alone, as in the paper", LAST, None),
-    "weighted-sum": ("decoder is fed from", "all blocks, in a weighted sum", LAST, fuse),
+    "last-block": ("decoder is fed from", "the last block alone, as in the paper", {"FUSE_BLOCKS": False}, None),
+    "weighted-sum": ("decoder is fed from", "all blocks, in a weighted sum", {"FUSE_BLOCKS": False}, fuse),
+    "paper": ("with AdamW", "the last block alone", PAPER, None),
+    "paper-weighted-sum": ("with AdamW", "all blocks, in a weighted sum", PAPER, fuse),
+    "paper-part-50": ("with AdamW", "the last block alone, half of the hidden patches predicted", PAPER, part(0.5)),
+    "paper-cross-50": (
+        "with AdamW",
+        "the last block alone, cross-attention, half of the hidden patches",
+        PAPER,
+        cross(0.5),
+    ),
+    "paper-weighted-sum-cross-50": (
+        "with AdamW",
+        "a weighted sum, cross-attention, half of the hidden patches",
+        PAPER,
+        both(cross(0.5), fuse),
+    ),
     "part-50": ("hidden patches predicted", "half", {}, part(0.5)),
     "part-25": ("hidden patches predicted", "a quarter", {}, part(0.25)),
     "cross-100": ("decoder", "cross-attention", {}, cross(1)),
     "cross-50": ("decoder", "cross-attention, half of the hidden patches", {}, cross(0.5)),
-    "last-block-part-50": ("the last block alone, and", "half of the hidden patches predicted", LAST, part(0.5)),
-    "last-block-cross-50": (
-        "the last block alone, and",
-        "cross-attention, half of the hidden patches",
-        LAST,
-        cross(0.5),
-    ),
-    "weighted-sum-cross-50": (
-        "a weighted sum, and",
-        "cross-attention, half of the hidden patches",
-        LAST,
-        both(cross(0.5), fuse),
-    ),
     "hog": ("target", "histograms of oriented gradients", {}, oriented_gradients),
     "teacher": ("target", "tokens of a teacher, the averaged encoder", {}, teacher(0.99)),
     "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
     "raw": ("target", "raw pixels", {"NORMALIZE_TARGETS": False}, None),
-    "muon": ("optimiser", "Muon", {}, muon),
+    "adamw": ("optimiser", "AdamW, as in the paper", {"MUON": False}, None),
     "uniform": ("loss", "with a uniformity term", {}, uniform(0.01)),
     "learned-positions": ("positions", "learned", {}, learned_positions),
     "class-token": ("class token", "one", {}, class_token),
@@ -430,8 +410,8 @@ VARIANTS = {
     "predecessor-heads": ("predecessor's", "heads as wide as the token", {}, wide_heads),
     "predecessor-rate": (
         "predecessor's",
-        "learning rate and decay",
-        {"LEARNING_RATE": 5e-3, "WEIGHT_DECAY": 0.02},
+        "AdamW, its learning rate and decay",
+        {"LEARNING_RATE": 5e-3, "WEIGHT_DECAY": 0.02, "MUON": False},
         None,
     ),
 }

@@ -359,7 +359,7 @@ def plan(name=""):
     settings = {key.upper(): value for key, value in read(path).items()}
     notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION
     known = parameters(notebook)
-    older = {"FUSE_BLOCKS": False}  # than this parameter: what runs did that do not name it
+    older = {"FUSE_BLOCKS": False, "MUON": False}  # than these parameters: what runs did that do not name them
     kept = {key: value for key, value in (older | settings).items() if key in known and value != ""}
     return notebook, kept | {"RUN": f"{name}-again"}
 

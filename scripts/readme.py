@@ -171,9 +171,10 @@ def variants():
     speeds = {
         name: f"{row['ratio'] / contenders['base']['ratio']:.2f}"
         for contenders in benches
+        if "base" in contenders
         for name, row in contenders.items()
     }
-    speeds["last-block"] = speeds.get("this project, TensorFlow", "")
+    speeds["paper"] = speeds.get("this project, TensorFlow", "")
     lines = [["try", "what", *JUDGED.values(), "untrained probe", "validation loss", "speed", "seeds"]]
     for name, pairs in ablations().items():
         rows = [row for row, _ in pairs]
@@ -189,11 +190,11 @@ def variants():
 
 
 def chance():
-    """What runs of nearly `last-block`'s settings had, by seed."""
+    """What runs of nearly `paper`'s settings had, by seed."""
     with open(LOGS / "training.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["run"].startswith("token-fused")]
     told = " and ".join(f"{float(row['validation_probe']):.2f} %" for row in rows)
-    return f"Two earlier runs of nearly `last-block`'s settings (AdamW's epsilon was 1e-7) had linear probes of {told}."
+    return f"Two earlier runs of nearly `paper`'s settings (AdamW's epsilon was 1e-7) had linear probes of {told}."
 
 
 def long():

@@ -84,7 +84,7 @@ def test_cross_attention_predicts_each_patch_alone():
 
 
 def test_fused_levels_start_as_their_mean():
-    _, data, model, encoder = ablate.prepare(DEFAULTS | variants.LAST, variants.fuse)
+    _, data, model, encoder = ablate.prepare(DEFAULTS | variants.PAPER, variants.fuse)
     fusion = model.encoder.get_layer("fusion")
     tensors = [np.full((1, 2, 3), float(i), "float32") for i in (1, 2)]
     np.testing.assert_allclose(fusion([ops.convert_to_tensor(t) for t in tensors]), np.full((1, 2, 3), 1.5))
@@ -205,21 +205,13 @@ def test_wide_heads_are_those_of_keras():
     np.testing.assert_allclose(np.array(ours(x)), np.array(theirs(x, x)), atol=1e-4)
 
 
-def test_muon_is_for_the_matrices_inside_the_blocks():
-    n, _, model, _ = ablate.prepare(DEFAULTS, variants.muon)
-    optimizer = n["build_optimizer"](model, 1e-3, 0.05, 2, 1, 1)
-    for variable, velocity in zip(model.trainable_variables, optimizer.adam_velocities):
-        inside = "block_" in variable.path and variable.path.endswith("kernel")
-        assert (velocity is None) == inside, variable.path
-
-
 def test_a_try_from_end_to_end(monkeypatch, tmp_path, capsys, one_sentence):
     """A row with everything the page needs; the same command again leaves it alone, and other settings are refused."""
-    name, folder = "ci-last-block", ROOT / "runs" / "ablation-ci-last-block-seed0"
+    name, folder = "ci-paper", ROOT / "runs" / "ablation-ci-paper-seed0"
     shutil.rmtree(folder, ignore_errors=True)
     monkeypatch.setattr(ablate, "TABLE", tmp_path / "ablations.csv")
     monkeypatch.setattr(ablate, "TRY", ablate.TRY | SMALL)
-    monkeypatch.setitem(variants.VARIANTS, name, ("factor", "value", variants.LAST, None))
+    monkeypatch.setitem(variants.VARIANTS, name, ("factor", "value", variants.PAPER, None))
     try:
         ablate.main(name)
         (row,) = csv.DictReader((tmp_path / "ablations.csv").open())
@@ -321,7 +313,7 @@ def test_a_contender_trains(monkeypatch, capsys):
     """A worker as the bench starts it, here in this process: it says how fast it was, in numbers above zero."""
     monkeypatch.setattr(bench, "STEPS", 2)
     monkeypatch.setattr(sys, "stdin", ["train"])
-    bench.worker("ours", "last-block-part-50", "0")
+    bench.worker("ours", "paper-part-50", "0")
     facts = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert facts[0]["first_step"] > 0 and facts[0]["versions"]["tensorflow"]
     assert facts[1]["images_per_second"] > 0 and facts[1]["megabytes"] > 100

@@ -353,6 +353,37 @@ def test_optimizer_is_the_papers(mae, build_small):
     assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.95, 1e-8)
 
 
+def test_muon_takes_equal_steps_in_all_directions(mae, build_small):
+    """Of a matrix inside the blocks: by numpy's singular values. All other weights move as AdamW moves them."""
+    rng = np.random.default_rng(0)
+    moved = {}
+    for muon in (True, False):
+        keras.utils.set_random_seed(0)
+        model = build_small()
+        optimizer = mae["build_optimizer"](model, 0.1, 0.0, 8, 0, 1, muon)
+        before = numpy([v.value for v in model.trainable_variables])
+        if muon:
+            gradients = [rng.standard_normal(v.shape).astype("float32") for v in model.trainable_variables]
+        optimizer.apply([ops.convert_to_tensor(g) for g in gradients], model.trainable_variables)
+        moved[muon] = [numpy(v.value) - old for v, old in zip(model.trainable_variables, before)]
+    matrices = 0
+    for variable, gradient, ours, adamw in zip(
+        model.trainable_variables, gradients, moved[True], moved[False]
+    ):
+        inside = "block_" in variable.path and gradient.ndim == 2
+        matrices += inside
+        if not inside:
+            np.testing.assert_allclose(ours, adamw, atol=1e-6, err_msg=variable.path)
+            continue
+        u, _, v = np.linalg.svd(gradient, full_matrices=False)
+        step = (
+            -u.T @ ours @ v.T / (0.1 * 0.2 * max(gradient.shape) ** 0.5)
+        )  # about 1 on the diagonal, 0 elsewhere
+        assert np.diag(step).min() > 0.6 and np.diag(step).max() < 1.25, variable.path
+        np.testing.assert_allclose(step, np.diag(np.diag(step)), atol=0.01, err_msg=variable.path)
+    assert matrices == 8, "two of attention and two of the MLP, in one block of the encoder and one of the decoder"
+
+
 def test_no_gradient_is_a_list_of_slices(mae, build_small, images):
     """TensorFlow's gradient of an embedding is one, and Keras' Adam squares its slices one by one instead of their sum."""
     tensorflow = pytest.importorskip("tensorflow")
