@@ -31,8 +31,8 @@ bench: data .venv-jax/ready .venv-torch/ready  ## how fast it is, beside PyTorch
 	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers==5.23.0
 	$(BIN)/python ablations/bench.py
 
-repeat: data  ## repeat a run from logs/ with the settings it had: make repeat OF=mae-9x3-mask75-100ep
-	$(BIN)/python scripts/notebooks.py repeat $(OF)
+repeat: data  ## repeat a run from logs/ with the settings it had, or with another SEED: make repeat OF=mae-9x3-mask75-100ep
+	$(BIN)/python scripts/notebooks.py repeat $(OF) $(if $(SEED),SEED=$(SEED))
 
 lab: .venv/ready  ## open Jupyter
 	$(BIN)/jupyter lab

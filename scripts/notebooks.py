@@ -1,6 +1,6 @@
 """Run the notebooks from the command line, and use what they define. Writes to runs/.
 
-    python scripts/notebooks.py NOTEBOOK [PARAMETER=VALUE ...], or quickstart, or repeat NAME
+    python scripts/notebooks.py NOTEBOOK [PARAMETER=VALUE ...], or quickstart, or repeat NAME [SEED=n]
 
 Before a run its parameters are checked, and a folder that holds a run with other settings is refused. After it card.json
 says how its files came about. Tests and the other scripts use `definitions("mae-pretraining.ipynb")["patchify"]`.
@@ -350,8 +350,9 @@ def quickstart():
     print(f"the executed notebook, history and exported encoder are in runs/quickstart/\n{summary(folder)}")
 
 
-def plan(name=""):
-    """(notebook, parameters) of the run in logs/<name>/, as far as the notebook still has them; exits if there is no such run."""
+def plan(name="", *words):
+    """(notebook, parameters) of the run in logs/<name>/, as far as the notebook still has them, or with SEED=<n> that of
+    another seed; exits if there is no such run."""
     path = ROOT / "logs" / name / "settings.json"
     if not name or not path.exists():
         known = sorted(file.parent.name for file in ROOT.glob("logs/*/settings.json"))
@@ -361,7 +362,8 @@ def plan(name=""):
     known = parameters(notebook)
     older = {"FUSE_BLOCKS": False, "MUON": False}  # than these parameters: what runs did that do not name them
     kept = {key: value for key, value in (older | settings).items() if key in known and value != ""}
-    return notebook, kept | {"RUN": f"{name}-again"}
+    seed = parse(words, {"SEED": kept["SEED"]}).get("SEED", kept["SEED"])
+    return notebook, kept | {"SEED": seed, "RUN": f"{name}-again" if seed == kept["SEED"] else f"{name}-seed{seed}"}
 
 
 def main(command="", *words):
@@ -371,7 +373,7 @@ def main(command="", *words):
             sys.exit("quickstart takes no parameters: `make pretrain` takes them all.")
         quickstart()
     elif command == "repeat" or command in NOTEBOOKS:
-        notebook, values = plan(*words[:1]) if command == "repeat" else (command, parse(words, parameters(command)))
+        notebook, values = plan(*words) if command == "repeat" else (command, parse(words, parameters(command)))
         folder = run(notebook, **values)
         print(f"done: the executed notebook and its results are in {folder.relative_to(ROOT)}/")
     else:

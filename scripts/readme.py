@@ -6,12 +6,14 @@ Every number in the results stands between markers that this script fills; tests
 
 import csv
 import hashlib
+import io
 import json
 import re
 import statistics
 import sys
 
 from notebooks import NOTEBOOKS, PUBLISHED, ROOT, config, read, summary
+from release import fingerprint
 
 LOGS = ROOT / "logs"
 ROWS = {  # the predecessor's linear probes after 100 epochs, one run each, test set, in %
@@ -67,6 +69,38 @@ def scores(run, tests=TESTS):
     return [f"{found[t]['trained']['accuracy']:.2f} ({found[t]['untrained']['accuracy']:.2f})" for t in tests]
 
 
+def seeds(run):
+    """The other seeds of a released run, as rows of logs/seeds.csv: those with the settings that it has now."""
+    path = LOGS / "seeds.csv"
+    with open(path) if path.exists() else io.StringIO() as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if (row["run"], row["settings"]) == (run, fingerprint(log(run, "settings")))]
+
+
+def means(run, test):
+    """Mean over all seeds, with the spread (standard deviation) if there are several, and the untrained encoders' in brackets."""
+    found, others = log(run, "probe")["test"][test], seeds(run)
+    told = []
+    for state, column in (("trained", test), ("untrained", f"{test}, untrained")):
+        values = [found[state]["accuracy"], *(float(row[column]) for row in others)]
+        spread = f" ± {statistics.stdev(values):.2f}" if others else ""
+        told.append(f"{statistics.mean(values):.2f}{spread}")
+    return f"**{told[0]}** ({told[1]})" if test == TESTS[0] else f"{told[0]} ({told[1]})"
+
+
+def every_seed():
+    """Each seed of the released runs by itself."""
+    lines = [["run", "seed", *(f"{test} (untrained)" for test in TESTS), "error on hidden patches", "commit"]]
+    for run in released():
+        card, others = log(run, "card"), seeds(run)
+        mine = [card["settings"]["seed"], *scores(run), card["loss"]["loss"], f"`{card['commit'][:7]}`"]
+        lines += [[f"`{run}`", *mine]] if others else []
+        for row in others:
+            told = [f"{float(row[test]):.2f} ({float(row[f'{test}, untrained']):.2f})" for test in TESTS]
+            lines.append([f"`{run}`", row["seed"], *told, row["loss"], f"`{row['commit'][:7]}`"])
+    return table(lines)
+
+
 def quickstart():
     """The last line that `make quickstart` printed."""
     return "```\n" + summary(LOGS / "quickstart") + "\n```"
@@ -74,12 +108,12 @@ def quickstart():
 
 def results():
     """The published table with ours beside it; in brackets the untrained encoder of the same depth."""
-    rows = [["layers", "mask", "published", "**linear probe** (untrained)", "all blocks (untrained)"]]
+    rows = [["layers", "mask", "published", "**linear probe** (untrained)", "all blocks (untrained)", "seeds"]]
     for run in released():
         s = log(run, "card")["settings"]
         name = f"[{s['encoder_layers']} & {s['decoder_layers']}](weights/{run})" + ("†" if old_token(run) else "")
-        probe, blocks = scores(run, TESTS[:2])
-        rows.append([name, f"{s['mask_ratio']:.2f}", ROWS[run], re.sub(r"^[\d.]+", r"**\g<0>**", probe), blocks])
+        ours = [means(run, test) for test in TESTS[:2]]
+        rows.append([name, f"{s['mask_ratio']:.2f}", ROWS[run], *ours, 1 + len(seeds(run))])
     return table(rows)
 
 
@@ -260,7 +294,7 @@ def split():
 
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
     "README.md": (quickstart, results, baseline, bench, split),
-    "logs/README.md": (details, effect, "training", "recipe", "recipe_classifier"),
+    "logs/README.md": (details, every_seed, effect, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
 }

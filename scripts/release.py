@@ -1,6 +1,7 @@
 """Release a run, and measure what was released.
 
-    python scripts/release.py publish RUN [NAME]        a finished run's weights to weights/<NAME>/, its logs to logs/<NAME>/
+    python scripts/release.py publish RUN [NAME]        a finished run's weights to weights/<NAME>/, its logs to logs/<NAME>/;
+                                                        the probe of a released run's other seed to logs/seeds.csv
     python scripts/release.py verify [weights/NAME ...]  measure released models again and compare with card and logs
     python scripts/release.py compare NAME NAME          the difference of two released encoders on the same test images
 
@@ -9,6 +10,9 @@ An encoder is released in three steps: publish its run, probe weights/<NAME>, pu
 """
 
 import base64
+import csv
+import hashlib
+import io
 import json
 import pathlib
 import shutil
@@ -77,7 +81,7 @@ def share_probe(record, root=ROOT):
     if (images["training"], images["test"]) != (50_000, 10_000):
         sys.exit(f"This probe used {images['training']} training and {images['test']} test images: run it on all.")
     if folder.parts[0] != "weights":
-        sys.exit(f"This probe measured {folder}: release that encoder, then probe weights/<name>.")
+        return share_seed(record, root)
     log, file = root / "logs" / folder.name, root / folder / "encoder.keras"
     if not (log / "card.json").exists():
         sys.exit(f"logs/{folder.name} holds no card.json: release that encoder's run first.")
@@ -85,6 +89,37 @@ def share_probe(record, root=ROOT):
         sys.exit(f"The probe measured another encoder than the one in {folder}: run it again.")
     (log / "probe.json").write_text(json.dumps(record, indent=1) + "\n")
     write_card(folder.name, root)
+
+
+def share_seed(record, root=ROOT):
+    """Write the probe of an encoder in runs/ to logs/seeds.csv; exits if its run is not a released one with another seed."""
+    folder = root / record["encoder"]
+    ours, card = read(folder / "settings.json"), read(folder / "card.json")
+    twins = [path for path in root.glob("logs/*/settings.json") if fingerprint(read(path)) == fingerprint(ours)]
+    if not twins or read(twins[0])["seed"] == ours["seed"] or card["sha256"]["encoder.keras"] != record["sha256"]:
+        sys.exit(
+            f"This probe measured {record['encoder']}, which is no other seed of a released run: release that encoder, then probe weights/<name>."
+        )
+    row = {"run": twins[0].parent.name, "settings": fingerprint(ours), "seed": ours["seed"]}
+    for test, states in record["test"].items():
+        row |= {test: states["trained"]["accuracy"], f"{test}, untrained": states["untrained"]["accuracy"]}
+    row |= {"loss": card["loss"]["loss"], "seconds": card["seconds"], "hardware": card["hardware"]}
+    row |= {"keras": card["versions"]["keras"], "commit": card["commit"], "sha256": card["sha256"]["encoder.keras"]}
+    table = root / "logs" / "seeds.csv"
+    with open(table) if table.exists() else io.StringIO() as file:
+        kept = [old for old in csv.DictReader(file) if (old["run"], old["seed"]) != (row["run"], str(row["seed"]))]
+    with open(table.with_suffix(".partial"), "w", newline="") as file:
+        writer = csv.DictWriter(file, row, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted([*kept, row], key=lambda row: (row["run"], int(row["seed"]))))
+    table.with_suffix(".partial").replace(table)
+    print(f"logs/{table.name}: {row['run']}, seed {row['seed']}")
+
+
+def fingerprint(settings):
+    """A short name for settings, the same for all seeds and folders."""
+    rest = {key: value for key, value in sorted(settings.items()) if key not in ("run", "seed")}
+    return hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:12]
 
 
 def write_card(name, root=ROOT):

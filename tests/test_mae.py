@@ -381,7 +381,9 @@ def test_muon_takes_equal_steps_in_all_directions(mae, build_small):
         )  # about 1 on the diagonal, 0 elsewhere
         assert np.diag(step).min() > 0.6 and np.diag(step).max() < 1.25, variable.path
         np.testing.assert_allclose(step, np.diag(np.diag(step)), atol=0.01, err_msg=variable.path)
-    assert matrices == 8, "two of attention and two of the MLP, in one block of the encoder and one of the decoder"
+    assert matrices == 8, (
+        "two of attention and two of the MLP, in one block of the encoder and one of the decoder"
+    )
 
 
 def test_no_gradient_is_a_list_of_slices(mae, build_small, images):

@@ -37,6 +37,7 @@ def test_logged_runs_can_be_repeated(name):
     """Their settings are parameters of one of the notebooks."""
     notebook, parameters = notebooks.plan(name)
     assert parameters["RUN"] == f"{name}-again"
+    assert notebooks.plan(name, "SEED=7") == (notebook, parameters | {"SEED": 7, "RUN": f"{name}-seed7"})
     settings = {key.lower(): value for key, value in (notebooks.parameters(notebook) | parameters).items()}
     assert notebooks.problem(settings) is None
     logged, gone = json.loads((ROOT / "logs" / name / "settings.json").read_text()), {"image_size"}

@@ -6,6 +6,7 @@ import shutil
 
 import keras
 import pytest
+import readme
 import release
 from conftest import ROOT
 
@@ -56,14 +57,44 @@ def test_probe_of_another_encoder_is_refused(copy, one_sentence):
 
 
 @pytest.mark.parametrize(
-    "change", [{"images": {"training": 1000, "test": 10_000}}, {"encoder": "runs/mae"}], ids=str
+    "change", [{"images": {"training": 1000, "test": 10_000}}, {"encoder": "runs/same"}], ids=str
 )
 def test_probe_that_is_no_release_is_refused(copy, one_sentence, change):
     root, before = copy.parent.parent, (copy / "card.json").read_text()
+    another_seed(copy, "same", json.loads((root / "logs" / copy.name / "settings.json").read_text())["seed"])
     with pytest.raises(SystemExit) as stop:
         release.share_probe(record(copy, 12.34) | change, root)
     one_sentence(str(stop.value))
-    assert (copy / "card.json").read_text() == before
+    assert (copy / "card.json").read_text() == before and not (root / "logs" / "seeds.csv").exists()
+
+
+def another_seed(copy, name, seed, **change):
+    """runs/<name>/ beside a copied encoder: its run with another seed."""
+    root = copy.parent.parent
+    folder = root / "runs" / name
+    shutil.copytree(root / "logs" / copy.name, folder)
+    settings = json.loads((folder / "settings.json").read_text()) | {"seed": seed, "run": name} | change
+    (folder / "settings.json").write_text(json.dumps(settings))
+
+
+def test_other_seeds_of_a_released_run(copy, one_sentence, monkeypatch):
+    """They go to one table, a row each; the README tells mean and spread of all, but not of runs with other settings."""
+    root, name = copy.parent.parent, copy.name
+    release.share_probe(record(copy, 50), root)
+    for run, seed, accuracy in (("b", 2, 99), ("b", 2, 52), ("a", 1, 54)):
+        shutil.rmtree(root / "runs" / run, ignore_errors=True)
+        another_seed(copy, run, seed)
+        release.share_probe(record(copy, accuracy) | {"encoder": f"runs/{run}"}, root)
+    monkeypatch.setattr(readme, "LOGS", root / "logs")
+    assert [(row["seed"], row["neighbours"]) for row in readme.seeds(name)] == [("1", "54"), ("2", "52")]
+    assert readme.means(name, "neighbours") == "52.00 ± 2.00 (52.00 ± 2.00)"
+    another_seed(copy, "longer", 3, epochs=7)
+    with pytest.raises(SystemExit) as stop:
+        release.share_probe(record(copy, 60) | {"encoder": "runs/longer"}, root)
+    one_sentence(str(stop.value))
+    settings = root / "logs" / name / "settings.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"epochs": 7}))  # released anew
+    assert readme.seeds(name) == [] and readme.means(name, "neighbours") == "50.00 (50.00)"
 
 
 def test_new_weights_lose_the_old_results(copy):
