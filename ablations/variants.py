@@ -361,6 +361,7 @@ def setting(factor, name, *values):
     return {f"{name.lower().replace('_', '-')}-{v}": (factor, str(v), {name: v}, None) for v in values}
 
 
+SCHEDULES = 5, 10, 25, 50, 100, 200
 PAPER = {"FUSE_BLOCKS": False, "MUON": False}  # the paper's model and optimiser
 VARIANTS = {
     "base": ("base", "", {}, None),
@@ -402,7 +403,11 @@ VARIANTS = {
     **setting("smallest crop", "CROP_AREA", 0.2, 1.0),
     **setting("patch size", "PATCH_SIZE", 2, 8),
     **setting("MLP ratio", "MLP_RATIO", 4),
+    **{f"epochs-{n}": ("epochs", str(n), {"EPOCHS": n, "WARMUP_EPOCHS": 1 if n < 50 else 5}, None) for n in SCHEDULES},
+    **setting("encoder layers", "ENCODER_LAYERS", 1, 3, 9, 12),
+    "width-64": ("encoder width", "64", {"ENCODER_WIDTH": 64, "ENCODER_HEADS": 2}, None),
     "width-192": ("encoder width", "192", {"ENCODER_WIDTH": 192, "ENCODER_HEADS": 6}, None),
+    "width-256": ("encoder width", "256", {"ENCODER_WIDTH": 256, "ENCODER_HEADS": 8}, None),
     "wide": ("shape at equal parameters", "3 layers of width 184", {"ENCODER_LAYERS": 3, "ENCODER_WIDTH": 184}, None),
     "deep": ("shape at equal parameters", "12 layers of width 92", {"ENCODER_LAYERS": 12, "ENCODER_WIDTH": 92}, None),
     "predecessor-decoder": ("predecessor's", "shuffled tokens, one dense layer over all", {}, dense_decoder),

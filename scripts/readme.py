@@ -264,8 +264,35 @@ def figure():
     axis.figure.savefig(LOGS / "ablations.png", dpi=100, metadata={"Description": digest()})
 
 
+def returns():
+    """Draw what more epochs, layers and parameters bring, the untrained encoders' dashed."""
+    import matplotlib.pyplot as plt
+
+    with open(LOGS / "ablations.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["seed"] == "0"]
+    axes = {  # what is varied: names of its tries, and the number to draw
+        "epochs": ("epochs-", lambda row: int(row["epochs"])),
+        "encoder layers": ("encoder-layers-", lambda row: int(row["value"] or 6)),
+        "millions of parameters, by width": ("width-", lambda row: int(row["encoder_parameters"]) / 1e6),
+    }
+    figure, panels = plt.subplots(1, 3, figsize=(10, 3.6), sharey=True, layout="constrained")
+    for axis, (what, (prefix, number)) in zip(panels, axes.items()):
+        chosen = sorted((row for row in rows if row["name"].startswith(prefix) or row["name"] == "base"), key=number)
+        x = [number(row) for row in chosen]
+        for (column, heading), marker in zip(JUDGED.items(), "os^"):
+            (line,) = axis.plot(x, [float(row[column]) for row in chosen], f"{marker}-", label=heading)
+            floor = [float(row[f"untrained_{column}"]) for row in chosen]
+            axis.plot(x, floor, f"{marker}--", color=line.get_color(), markersize=3, linewidth=1)
+        axis.set(xlabel=what)
+        axis.grid(alpha=0.3)
+    panels[0].set(xscale="log", ylabel="% of 5,000 held-out images right")
+    panels[0].legend()
+    figure.savefig(LOGS / "returns.png", dpi=100, metadata={"Description": digest()})
+    plt.close(figure)
+
+
 def digest():
-    """SHA-256 of the table that the figure shows."""
+    """SHA-256 of the table that the figures show."""
     return hashlib.sha256((LOGS / "ablations.csv").read_bytes()).hexdigest()
 
 
