@@ -7,7 +7,7 @@ PARAMETERS = $(filter-out PYTHON=% REPOSITORY=% KERAS_BACKEND=% TF_CPP_MIN_LOG_L
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart pretrain probe classify ablate bench repeat lab release results compare verify address data test test-colab test-torch parity clean
+.PHONY: help quickstart pretrain probe classify ablate bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
 
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
@@ -50,6 +50,13 @@ compare: data  ## two released encoders on the same images: make compare ENCODER
 verify: data  ## measure every released model again and compare with its card and the logs
 	$(BIN)/python scripts/release.py verify
 
+export: data .venv/ready-site  ## ONNX files of a run or a release: make export RUN=mae, or ENCODER=weights/mae-6x2-mask75-100ep
+	$(BIN)/python scripts/export.py $(or $(ENCODER),$(if $(RUN),runs/$(RUN)))
+
+site: data .venv/ready-site  ## static pages in build/site/, with a page where you play with a model; needs Node
+	cd site && npm ci --silent --no-audit --no-fund
+	$(BIN)/python scripts/site.py
+
 address:  ## write REPOSITORY (above) into the README and the notebooks
 	$(PYTHON) scripts/readme.py address $(REPOSITORY)
 
@@ -59,6 +66,9 @@ data: .venv/ready  ## bring CIFAR-10 into data/
 test: .venv/ready-dev .venv-jax/ready data  ## all tests that need no GPU
 	$(BIN)/ruff check *.ipynb scripts ablations tests && $(BIN)/ruff format --check *.ipynb scripts ablations tests
 	JAX_PYTHON=.venv-jax/bin/python $(BIN)/python -m pytest -q --durations=8 tests
+
+test-site: .venv/ready-dev site  ## the ONNX files and the pages, in headless Chromium
+	$(BIN)/python -m pytest -q tests/test_site.py
 
 test-colab: .venv/ready-dev .venv-colab/ready data  ## the three notebooks and the exported files with Colab's versions
 	COLAB_PYTHON=.venv-colab/bin/python $(BIN)/python -m pytest -q tests -k colab
@@ -82,6 +92,10 @@ clean:  ## remove environments and caches; runs/ and data/ stay
 
 .venv/ready-dev: .venv/ready requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv/ready-site: .venv/ready requirements-site.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-site.txt
 	@touch $@
 
 .venv-jax/ready: requirements.txt
