@@ -236,11 +236,17 @@ def long():
     with open(LOGS / "ablations-100ep.csv") as file:
         rows = list(csv.DictReader(file))
     lines = [
-        ["decoder reads", *(f"{heading} (untrained)" for heading in JUDGED.values()), "error on hidden patches", "seed"]
+        [
+            "optimiser",
+            "decoder reads",
+            *(f"{heading} (untrained)" for heading in JUDGED.values()),
+            "error on hidden patches",
+            "seed",
+        ]
     ]
     for row in rows:
         scores = [f"{float(row[c]):.2f} ({float(row[f'untrained_{c}']):.2f})" for c in JUDGED]
-        lines.append([row["decoder_reads"], *scores, row["loss"], row["seed"]])
+        lines.append([row["optimiser"], row["decoder_reads"], *scores, row["loss"], row["seed"]])
     return table(lines)
 
 
