@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
 
-quickstart: data  ## pre-train for a few epochs on all of CIFAR-10 and probe the encoder
+quickstart: data  ## pre-train for about two minutes and probe the encoder
 	$(BIN)/python scripts/notebooks.py quickstart $(PARAMETERS)
 
 pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pretrain RUN=deep ENCODER_LAYERS=9
