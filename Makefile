@@ -3,8 +3,10 @@ REPOSITORY =
 
 PYTHON ?= python3
 BIN = .venv/bin
-PARAMETERS = $(filter-out PYTHON=% REPOSITORY=% KERAS_BACKEND=% TF_CPP_MIN_LOG_LEVEL=%,$(MAKEOVERRIDES))
+PARAMETERS = $(filter-out PYTHON=% REPOSITORY=% KERAS_BACKEND=% TF_CPP_MIN_LOG_LEVEL=% GLIBC_TUNABLES=%,$(MAKEOVERRIDES))
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# On Linux, large arrays in pages of 2 MB: training asks for so many that fetching them in small pages costs much of its time.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart pretrain probe classify ablate bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean

@@ -54,6 +54,10 @@ def without_adamw(n):
     n["build_optimizer"] = lambda *_: n["keras"].optimizers.SGD(1e-4)
 
 
+def without_large_pages(n):
+    """Nothing changes here: its process gets memory in small pages, as programs do that `make` did not start."""
+
+
 BACKENDS = {".venv": "tensorflow", ".venv-jax": "jax", ".venv-torch": "torch"}
 LEFT_OUT = {  # each once, to see what it costs
     "without attention": without_attention,
@@ -61,6 +65,7 @@ LEFT_OUT = {  # each once, to see what it costs
     "without GELU": without_gelu,
     "without crops": without_crops,
     "without AdamW": without_adamw,
+    "without large pages": without_large_pages,
 }
 TRIES = ("base", "adamw", "paper-part-50", "paper-cross-50")
 CONTENDERS = {  # name: environment, worker, what it is told
@@ -163,6 +168,8 @@ def begin(environment, kind, how):
     backend = {"KERAS_BACKEND": BACKENDS[environment]}
     command = [str(ROOT / environment / "bin" / "python"), __file__, "worker", kind, how, str(time.time())]
     variables = SETTINGS | notebooks.environment() | backend
+    if how == "without large pages":
+        variables["GLIBC_TUNABLES"] = ""
     return subprocess.Popen(command, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 

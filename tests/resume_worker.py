@@ -62,6 +62,7 @@ space |= {
     "WARMUP_EPOCHS": 1,
     "LEARNING_RATE": 6e-3,
     "WEIGHT_DECAY": 0.05,
+    "MUON": True,
     "VALIDATION_IMAGES": 0,
     "WANDB": False,
     "RUN": folder.resolve(),  # absolute, so that runs/ does not matter
