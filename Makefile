@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart pretrain probe classify ablate bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
+.PHONY: help quickstart pretrain probe classify labels ablate bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
 
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
@@ -23,8 +23,11 @@ pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pre
 probe: data  ## run linear-probe.ipynb: make probe RUN=probe-deep ENCODER=runs/deep
 	$(BIN)/python scripts/notebooks.py linear-probe.ipynb $(PARAMETERS)
 
-classify: data  ## run regular-classification.ipynb: make classify RUN=tuned PRETRAINED=True
+classify: data  ## run regular-classification.ipynb: make classify RUN=scratch PRETRAINED=False
 	$(BIN)/python scripts/notebooks.py regular-classification.ipynb $(PARAMETERS)
+
+labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labels.csv: make labels, or make labels N="10 50"
+	$(BIN)/python scripts/few_labels.py $(N)
 
 ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make ablate NAME=cross-50 SEED=1
 	$(BIN)/python ablations/ablate.py $(NAME) $(if $(SEED),SEED=$(SEED))

@@ -92,9 +92,9 @@ def problem(settings):
     s = settings
     if not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", s["run"]) or len(s["run"]) > 100:
         return f"RUN {s['run']!r} must be letters and digits, at most 100, joined by - or _ or dots."
-    may_be_0 = "seed warmup_epochs validation_images weight_decay learning_rate mask_ratio crop_area".split()
+    may_be_0 = "seed draw warmup_epochs validation_images weight_decay label_smoothing learning_rate mask_ratio"
     for name, value in s.items():
-        least = 0 if name in may_be_0 else 1
+        least = -1 if name == "tuned_blocks" else 0 if name in f"{may_be_0} crop_area".split() else 1
         if type(value) in (int, float) and not least <= value < 2**31:
             return f"{name.upper()} must be {least} or more and below 2147483648, not {value}."
     if not s.get("learning_rate", 1) > 0:
@@ -113,6 +113,14 @@ def problem(settings):
             width, heads = s[f"{part}_width"], s[f"{part}_heads"]
             if width % heads or width % 4:
                 return f"{part.upper()}_WIDTH {width} must be a multiple of 4 and of {part.upper()}_HEADS {heads}."
+    if "labels_per_class" in s:
+        if s["labels_per_class"] > 5000 or s["validation_images"] % 10:
+            return "LABELS_PER_CLASS must be at most 5000, and VALIDATION_IMAGES a multiple of ten."
+        if 10 * s["labels_per_class"] - s["validation_images"] < s["batch_size"]:
+            return "LABELS_PER_CLASS for ten classes less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE."
+        if not s["label_smoothing"] < 1:
+            return f"LABEL_SMOOTHING {s['label_smoothing']} must be below 1."
+        return foreign(s["encoder"]) or too_many_blocks(s["encoder"], s["tuned_blocks"])
     left = s["train_images"] - s["validation_images"]
     if s["train_images"] > 50_000 or left < s.get("batch_size", 100):
         return "TRAIN_IMAGES (at most 50000) less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE, or 100."
@@ -137,6 +145,12 @@ def foreign(folder):
             f"{folder}/encoder.keras is not the file of its card.json (SHA-256 differs): bring both from the same run."
         )
     return None
+
+
+def too_many_blocks(folder, number):
+    """What is wrong if an encoder has fewer blocks than are to be tuned, in one sentence; None if it has enough."""
+    blocks = len(set(re.findall(r'"(block_\d+)"', config(ROOT / folder / "encoder.keras"))))
+    return f"TUNED_BLOCKS is {number}, but {folder}/encoder.keras has {blocks} blocks." if number > blocks else None
 
 
 def open_run(folder, settings):
@@ -248,7 +262,8 @@ def card(folder, settings):
     """How the files of a finished run came about, as a dict."""
     rows = epochs(folder / "history.csv")
     seconds = [float(row["seconds"]) for row in rows.values()]
-    images = settings["train_images"] - settings["validation_images"]
+    images = settings.get("train_images") or 10 * settings["labels_per_class"]
+    images -= settings["validation_images"]
     batches = images // settings["batch_size"] * settings["batch_size"]
     files = sorted(folder.glob("*.keras"))
     start, pretrained = read(folder / "provenance.json"), settings.get("pretrained")
@@ -358,11 +373,12 @@ def plan(name="", *words):
     if not name or not path.exists():
         known = sorted(file.parent.name for file in ROOT.glob("logs/*/settings.json"))
         sys.exit(f"logs/ holds no run {name!r}: name one with OF=..., one of {', '.join(known)}.")
-    settings = {key.upper(): value for key, value in read(path).items()}
+    settings = {key.upper(): value for key, value in read(path).items() if value != ""}
     notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION
     known = parameters(notebook)
-    older = {"FUSE_BLOCKS": False, "MUON": False}  # than these parameters: what runs did that do not name them
-    kept = {key: value for key, value in (older | settings).items() if key in known and value != ""}
+    older = {"FUSE_BLOCKS": False, "MUON": False, "PRETRAINED": False, "MIX": False, "LABEL_SMOOTHING": 0.0}
+    older |= {"LABELS_PER_CLASS": 5000, "ENCODER": "weights/mae-3x1-mask75-100ep"}  # runs that do not name these
+    kept = {key: value for key, value in (older | settings).items() if key in known}
     seed = parse(words, {"SEED": kept["SEED"]}).get("SEED", kept["SEED"])
     return notebook, kept | {"SEED": seed, "RUN": f"{name}-again" if seed == kept["SEED"] else f"{name}-seed{seed}"}
 

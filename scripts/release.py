@@ -22,19 +22,13 @@ import sys
 from notebooks import PROBE, ROOT, code_cells, definitions, environment, epochs, read, sha256
 
 WEIGHTS = ("encoder.keras", "decoder.keras", "classifier.keras")
-LOGS = (
-    "settings.json",
-    "results.json",
-    "quickstart.json",
-    "card.json",
-    "reconstructions.png",
-    "classifier-mistakes.png",
-)
+LOGS = ("settings.json", "results.json", "quickstart.json", "card.json", "reconstructions.png")
+WITHOUT_WEIGHTS = ("quickstart", "few-labels")  # they only show that everything works
 TOLERANCE = 0.5  # percentage points: a probe that is trained anew on another machine rounds in another order
 
 
 def publish(run="", name=""):
-    """Copy what there is; `quickstart` only shows that everything works, so its weights are not released."""
+    """Copy what there is; of the runs in WITHOUT_WEIGHTS only the logs."""
     source, name = ROOT / "runs" / run, name or run
     if not run or not (source / "results.json").exists():
         sys.exit(f"runs/{run} holds no finished run: name one with `make release RUN=...`.")
@@ -53,7 +47,7 @@ def publish(run="", name=""):
         share_probe(results | read(source / "provenance.json"), ROOT)
     else:
         copy(LOGS, source, target)
-        if run != "quickstart":
+        if name not in WITHOUT_WEIGHTS:
             copy(WEIGHTS, source, ROOT / "weights" / name)
             write_card(name, ROOT)
     for executed in source.glob("*.ipynb"):

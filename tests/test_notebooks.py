@@ -306,8 +306,9 @@ def test_classification_runs(pretrained, start):
         f"PRETRAINED={start != 'from scratch'}",
         "EPOCHS=2",
         "WARMUP_EPOCHS=1",
-        "TRAIN_IMAGES=1024",
-        f"VALIDATION_IMAGES={256 if name == 'tensorflow' else 0}",
+        "LABELS_PER_CLASS=40",
+        f"TUNED_BLOCKS={1 if start == 'from scratch' else -1}",
+        f"VALIDATION_IMAGES={100 if name == 'tensorflow' else 0}",
     ]
     try:
         done = run(name, "regular-classification.ipynb", *words)
@@ -316,7 +317,7 @@ def test_classification_runs(pretrained, start):
         results = strict_json(classifier / "results.json")
         assert 5 < results["accuracy"] <= 100
         assert (results["measured_on"], results["images"]) == (
-            ("validation", 256) if name == "tensorflow" else ("test", 10_000)
+            ("validation", 100) if name == "tensorflow" else ("test", 10_000)
         )
         assert len((classifier / "history.csv").read_text().splitlines()) == 3
         if name == "tensorflow" and start == "from scratch":
@@ -352,6 +353,7 @@ def test_missing_encoder_is_reported_at_once(notebook, tmp_path, monkeypatch, on
         "RUN": "x",
         "SEED": 0,
         "PRETRAINED": True,
+        "TUNED_BLOCKS": -1,
     }
     monkeypatch.chdir(tmp_path)
     with pytest.raises((AssertionError, FileNotFoundError)) as error:
@@ -361,14 +363,13 @@ def test_missing_encoder_is_reported_at_once(notebook, tmp_path, monkeypatch, on
 
 
 def test_the_two_starts_differ_in_the_encoders_weights_only(mae, tmp_path, monkeypatch):
-    (start,) = (
-        s for s in notebooks.code_cells("regular-classification.ipynb") if s.startswith("encoder_file =")
-    )
+    (start,) = (s for s in notebooks.code_cells("regular-classification.ipynb") if "encoder_file =" in s)
     mae["build_encoder"](32, 8, 3, 16, 1, 2, 2, masked=False).save(tmp_path / "encoder.keras")
     monkeypatch.chdir(tmp_path)  # the cell creates runs/
     space, found = notebooks.definitions("regular-classification.ipynb"), {}
     for pretrained, seed in [(True, 0), (False, 0), (False, 1)]:
-        exec(start, space | {"ENCODER": ".", "PRETRAINED": pretrained, "SEED": seed, "RUN": "x"}, cell := {})
+        settings = {"ENCODER": ".", "PRETRAINED": pretrained, "TUNED_BLOCKS": -1, "SEED": seed, "RUN": "x"}
+        exec(start, space | settings, cell := {})
         head = space["layers"].Dense(10)  # built next, as in the notebook
         head.build((None, 16))
         found[pretrained, seed] = (

@@ -43,6 +43,9 @@ def test_logged_runs_can_be_repeated(name):
     logged, gone = json.loads((ROOT / "logs" / name / "settings.json").read_text()), {"image_size"}
     if notebook == notebooks.CLASSIFICATION:  # the encoder's file says these now
         gone |= {"encoder_width", "encoder_layers", "encoder_heads", "patch_size", "mlp_ratio"}
+        assert 10 * settings["labels_per_class"] == logged.pop(
+            "train_images", 10 * logged.get("labels_per_class", 0)
+        )
         card = notebooks.read(ROOT / settings["encoder"] / "card.json")["settings"]
         assert all(card[key] == logged[key] for key in gone & set(logged))
     assert set(logged) - set(settings) <= gone, "a parameter was lost on the way"

@@ -1,0 +1,112 @@
+"""What few labels are worth: regular-classification.ipynb from scratch and fine-tuned, and linear probes, into logs/labels.csv.
+
+    python scripts/few_labels.py [LABELS_PER_CLASS ...]
+
+For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
+use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
+"""
+
+import csv
+import os
+import sys
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+import notebooks
+from notebooks import CLASSIFICATION, PROBE, ROOT, parameters, read
+
+TABLE = ROOT / "logs" / "labels.csv"
+ENCODER = parameters(CLASSIFICATION)["ENCODER"]
+SCHEDULES = {  # by labels a class
+    10: {"BATCH_SIZE": 20, "EPOCHS": 100},
+    50: {"BATCH_SIZE": 50, "EPOCHS": 100},
+    500: {"BATCH_SIZE": 100, "EPOCHS": 40},
+}
+DRAWS = 0, 1, 2
+STARTS = {"scratch": False, "fine-tuned": True}  # method: PRETRAINED
+PROBES = {"probe, untrained": False, "probe": True}
+RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (1e-3, 1e-2, 1e-1))}
+
+
+def train(method, per_class, draw, rate, held_out):
+    """(accuracy in %, seconds of training) of one run of the notebook."""
+    name = f"labels-{per_class}-{method}-{rate}-draw{draw}" + ("-held-out" if held_out else "")
+    settings = {"LABELS_PER_CLASS": per_class, "DRAW": draw, "VALIDATION_IMAGES": held_out, "LEARNING_RATE": rate}
+    settings |= SCHEDULES[per_class] | {"PRETRAINED": STARTS[method], "ENCODER": ENCODER, "RUN": name}
+    folder = notebooks.run(CLASSIFICATION, **settings)
+    return read(folder / "results.json")["accuracy"], read(folder / "card.json")["seconds"]
+
+
+class Prober:
+    """Linear probes on the means of the final tokens; features are computed once for each encoder."""
+
+    def __init__(self):
+        self.tools = notebooks.definitions(PROBE)
+        self.choose = notebooks.definitions(CLASSIFICATION)["choose_labelled"]
+        self.data = self.tools["load_cifar10"](ROOT / "data")
+        self.features = {}
+
+    def __call__(self, method, per_class, draw, rate, held_out):
+        """(accuracy in %, no seconds) of one probe."""
+        if method not in self.features:
+            encoder = keras.saving.load_model(ROOT / ENCODER / "encoder.keras")
+            if not PROBES[method]:
+                keras.utils.set_random_seed(0)
+                encoder = keras.models.clone_model(encoder)
+            pooled = self.tools["pooling_model"](encoder)
+            most = np.unique([self.choose(self.data[1], max(SCHEDULES), d) for d in DRAWS])
+            known = np.zeros((50_000, encoder.output.shape[-1]), "float32")
+            known[most] = self.tools["pooled_features"](pooled, self.data[0][most])[:, -1]
+            self.features[method] = known, self.tools["pooled_features"](pooled, self.data[2])[:, -1]
+        known, asked = self.features[method]
+        labelled = self.choose(self.data[1], per_class, draw)
+        fit, valid = np.split(labelled, [len(labelled) - held_out])
+        queries, answers = (known[valid], self.data[1][valid]) if held_out else (asked, self.data[3])
+        scores = self.tools["linear_probe"](known[fit], self.data[1][fit], queries, rate, epochs=200, batch_size=100)
+        return self.tools["accuracy"](scores, answers), ""
+
+
+def main(*words):
+    """Fill the table for these numbers of labels a class, or for all."""
+    if not set(words) <= set(map(str, SCHEDULES)):
+        sys.exit(f"{' '.join(words)!r} must be among {', '.join(map(str, SCHEDULES))}, the numbers of labels a class.")
+    prober = Prober()
+    for per_class in map(int, words or SCHEDULES):
+        for method, rates in RATES.items():
+            measure = train if method in STARTS else prober
+            tries = [row(measure, method, per_class, 0, rate, 2 * per_class) for rate in rates]
+            best = max(tries, key=lambda found: float(found["accuracy"]))["learning_rate"]
+            for draw in DRAWS:
+                row(measure, method, per_class, draw, float(best), 0)
+
+
+def row(measure, method, per_class, draw, rate, held_out):
+    """The table's row of one run, which is done and added if it is not there yet."""
+    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
+    new = {"labels_per_class": per_class, "method": method, "draw": draw, "learning_rate": rate, "held_out": held_out}
+    for old in rows:
+        if all(old[key] == str(value) for key, value in new.items()):
+            return old
+    start = notebooks.provenance()
+    accuracy, seconds = measure(method, per_class, draw, rate, held_out)
+    new |= {
+        "accuracy": accuracy,
+        "seconds": seconds,
+        "encoder": notebooks.sha256(ROOT / ENCODER / "encoder.keras")[:12],
+    }
+    new |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
+    with TABLE.open("a", newline="") as file:
+        writer = csv.DictWriter(file, new, lineterminator="\n")
+        if not rows:
+            writer.writeheader()
+        writer.writerow(new)
+    print(new, flush=True)
+    return new
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

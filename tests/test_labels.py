@@ -1,0 +1,134 @@
+"""Training with few labels: which images keep theirs, how two are blended, what learns, and how settings are chosen."""
+
+import csv
+
+import few_labels
+import keras
+import notebooks
+import numpy as np
+import pytest
+from conftest import ROOT
+from keras import ops
+
+
+@pytest.fixture(scope="module")
+def classify():
+    """Functions and classes of regular-classification.ipynb, by name."""
+    return notebooks.definitions(notebooks.CLASSIFICATION)
+
+
+@pytest.mark.parametrize("draw", few_labels.DRAWS)
+def test_labelled_images_are_those_in_the_repository(classify, cifar10, draw):
+    """Balanced, none twice, the classes in turn, and a smaller draw is the beginning of a larger one."""
+    labels = cifar10[1]
+    chosen = classify["choose_labelled"](labels, 500, draw)
+    assert chosen.tolist() == [
+        int(line) for line in (ROOT / f"logs/labelled/draw-{draw}.txt").read_text().split()
+    ]
+    assert len(set(chosen)) == 5000 and np.array_equal(labels[chosen], np.tile(np.arange(10), 500))
+    assert np.array_equal(classify["choose_labelled"](labels, 50, draw), chosen[:500])
+    other = classify["choose_labelled"](labels, 500, draw + 1)
+    assert len(set(chosen) & set(other)) < 1000, "two draws share far more images than chance lets them (500)"
+
+
+def test_labels_are_blended_as_the_pixels_are(classify):
+    """Image i is as bright as i everywhere, so the mean brightness of a blend says how much of each image is in it."""
+    brightness = np.arange(6) * 10.0
+    images = np.ones((6, 16, 16, 3)) * brightness[:, None, None, None]
+    kinds = set()
+    for seed in range(40):
+        blended, shares = classify["blend"](images, np.eye(6), np.random.default_rng(seed))
+        np.testing.assert_allclose(blended.mean(axis=(1, 2, 3)), shares @ brightness, rtol=1e-5)
+        np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
+        assert blended.shape == images.shape and (shares > 0).sum() <= 12
+        values = [len(np.unique(image.round(3))) for image in blended]
+        kinds |= {"one brightness" if max(values) == 1 else "a square of another"}
+        assert max(values) <= 2
+    assert kinds == {"one brightness", "a square of another"}, "mixup and CutMix should both occur"
+
+
+def test_batches_blend_alike_when_a_run_goes_on(classify):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), "uint8")
+    labels = np.arange(40, dtype="int32") % 10
+
+    def epoch(number, mix=True, seed=1):
+        batches = classify["BlendedBatches"]([images, labels], 8, seed, number, mix)
+        return [batches[i] for i in range(len(batches))]
+
+    def same(one, other):
+        return all(np.array_equal(a, b) for pair in zip(one, other) for a, b in zip(*pair))
+
+    through = classify["BlendedBatches"]([images, labels], 8, 1, 0, True)
+    through.on_epoch_end()  # the second epoch of a run that was not cut off
+    assert same([through[i] for i in range(5)], epoch(1)) and same(epoch(1), epoch(1))
+    assert not same(epoch(0), epoch(1)) and not same(epoch(0), epoch(0, seed=2))
+    whole = epoch(0, mix=False)
+    assert sorted(np.argmax(np.concatenate([y for _, y in whole]), axis=1)) == sorted(labels)
+    for x, y in whole:
+        originals = [np.flatnonzero((images == image).all(axis=(1, 2, 3)))[0] for image in x]
+        assert np.array_equal(np.eye(10)[labels[originals]], y)
+
+
+@pytest.mark.parametrize("tuned, still", [(-1, 0), (0, 3), (1, 2), (3, 0)])
+def test_only_the_last_blocks_learn(mae, classify, images, tuned, still):
+    """A step of training moves the last blocks, the norm after them and the linear layer. `still`: blocks that it leaves."""
+    encoder = mae["build_encoder"](16, 4, 3, 16, 3, 2, 2, masked=False)
+    classify["train_last_blocks"](encoder, tuned)
+    model = classify["Classifier"](encoder, 10, 1.0, 0)
+    model(images)
+    model.head.set_weights([np.random.default_rng(0).normal(size=w.shape) for w in model.head.get_weights()])
+    before = {w.path: ops.convert_to_numpy(w) for w in model.weights}
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.CategoricalCrossentropy(from_logits=True))
+    model.train_on_batch(images, np.eye(10)[:8])
+    moved = {w.path for w in model.weights if not np.array_equal(before[w.path], ops.convert_to_numpy(w))}
+    for block in (1, 2, 3):
+        assert any(f"block_{block}" in path for path in moved) == (block > still)
+    assert any("encoder_norm" in path for path in moved) == (tuned != 0)
+    assert any("embedding" in path for path in moved) == (tuned == -1)
+    assert any("head" in path for path in moved)
+
+
+@pytest.mark.parametrize("number", [-2, 4])
+def test_more_blocks_than_there_are(mae, classify, number, one_sentence):
+    encoder = mae["build_encoder"](16, 4, 3, 16, 3, 2, 2, masked=False)
+    with pytest.raises(AssertionError) as error:
+        classify["train_last_blocks"](encoder, number)
+    one_sentence(str(error.value))
+    assert "TUNED_BLOCKS" in str(error.value) and "3 blocks" in str(error.value)
+
+
+def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path):
+    """By the held-out fifth of draw 0; then every draw uses it with all its labels, and what is there is not run again."""
+    asked = []
+
+    def measure(method, per_class, draw, rate, held_out):
+        asked.append((method, draw, rate, held_out))
+        wanted = {"scratch": 4e-3, "fine-tuned": 1e-3, "probe": 1e-1, "probe, untrained": 1e-2}[method]
+        good = 50 if rate == wanted else 40
+        return (good if held_out else 90 - good), 1.0  # the test set would choose the others
+
+    monkeypatch.setattr(few_labels, "TABLE", tmp_path / "labels.csv")
+    monkeypatch.setattr(few_labels, "train", measure)
+    monkeypatch.setattr(few_labels, "Prober", lambda: measure)
+    monkeypatch.setattr(
+        notebooks, "provenance", lambda: {"hardware": "", "versions": {"keras": ""}, "commit": ""}
+    )
+    few_labels.main("10")
+    rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
+    assert len(rows) == len(asked) == 4 * (3 + 3)
+    assert {held_out for *_, held_out in asked} == {0, 20}
+    assert {(method, rate) for method, _, rate, held_out in asked if not held_out} == {
+        ("scratch", 4e-3),
+        ("fine-tuned", 1e-3),
+        ("probe", 1e-1),
+        ("probe, untrained", 1e-2),
+    }
+    assert {draw for _, draw, _, held_out in asked if held_out} == {0}
+    few_labels.main("10")
+    assert len(asked) == len(rows), "rows that are there are left alone"
+
+
+def test_misspelt_number_of_labels(one_sentence):
+    with pytest.raises(SystemExit) as stop:
+        few_labels.main("11")
+    one_sentence(stop.value.code)
