@@ -19,71 +19,13 @@ sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras  # noqa: E402
 import notebooks  # noqa: E402
-from keras import ops  # noqa: E402
+from training import build_encoder, prepare, train  # noqa: E402
 
 from variants import VARIANTS  # noqa: E402
 
 TABLE = ROOT / "logs" / "ablations.csv"
 TRY = {"EPOCHS": 15, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
-
-
-def prepare(s, change=None):
-    """(definitions with the change made, images and labels to train on and held out, the untrained model, its encoder).
-
-    s: the notebook's settings. What its cells do between their definitions, in their order, so that weights start alike.
-    """
-    n = notebooks.definitions(notebooks.PRETRAINING)
-    if change:
-        change(n)
-    x, y = n["load_cifar10"](ROOT / "data")[:2]
-    fit, valid = slice(s["TRAIN_IMAGES"] - s["VALIDATION_IMAGES"]), slice(50_000 - s["VALIDATION_IMAGES"], None)
-    num_patches = (32 // s["PATCH_SIZE"]) ** 2
-    num_visible = num_patches - round(s["MASK_RATIO"] * num_patches)
-    keras.utils.set_random_seed(s["SEED"])
-    encoder = build_encoder(n, s, masked=True, fuse=s["FUSE_BLOCKS"])
-    sizes = [s[f"DECODER_{name}"] for name in ("WIDTH", "LAYERS", "HEADS")]
-    decoder = n["build_decoder"](
-        num_patches, 3 * s["PATCH_SIZE"] ** 2, encoder.output.shape[-1], *sizes, s["MLP_RATIO"]
-    )
-    rest = s["PATCH_SIZE"], num_visible, s["NORMALIZE_TARGETS"], s["CROP_AREA"], s["SEED"]
-    model = n["MaskedAutoencoder"](encoder, decoder, *rest)
-    model(ops.convert_to_tensor(x[:8], "float32"))
-    return n, (x[fit], y[fit], x[valid], y[valid]), model, encoder
-
-
-def build_encoder(n, s, **how):
-    """The encoder of these definitions and settings."""
-    sizes = [s[f"ENCODER_{name}"] for name in ("WIDTH", "LAYERS", "HEADS")]
-    return n["build_encoder"](32, s["PATCH_SIZE"], 3, *sizes, s["MLP_RATIO"], **how)
-
-
-def train(n, model, images, held_out, s, folder):
-    """Train with `fit`, going on from the checkpoint in `folder`; returns the history's rows by epoch."""
-    steps = len(images) // s["BATCH_SIZE"]
-    peak = s["LEARNING_RATE"] * s["BATCH_SIZE"] / 256
-    optimizer = n["build_optimizer"](model, peak, s["WEIGHT_DECAY"], s["EPOCHS"], s["WARMUP_EPOCHS"], steps, s["MUON"])
-    model.compile(optimizer, jit_compile=True)
-    checkpoint = folder / "checkpoint.weights.h5"
-    if not checkpoint.exists():
-        n["save_checkpoint"](model, checkpoint)
-    model.load_weights(checkpoint)
-    finished = int(optimizer.iterations) // steps
-    log = keras.callbacks.CSVLogger(folder / "history.csv", append=True)
-    save = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: n["save_checkpoint"](model, checkpoint))
-    if finished < s["EPOCHS"]:
-        model.fit(
-            n["Batches"]([images], s["BATCH_SIZE"], s["SEED"], finished),
-            epochs=s["EPOCHS"],
-            initial_epoch=finished,
-            validation_data=(held_out,),
-            validation_batch_size=500,
-            callbacks=[n["Progress"](), log, save],
-            shuffle=False,
-            verbose=0,
-        )
-    return notebooks.epochs(folder / "history.csv")
 
 
 def measure(n, encoder, data, s):

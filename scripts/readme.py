@@ -4,6 +4,7 @@ Every number in the results stands between markers that this script fills; tests
 `address https://github.com/owner/name` it writes the repository's address into README and notebooks instead.
 """
 
+import base64
 import csv
 import hashlib
 import io
@@ -12,7 +13,7 @@ import re
 import statistics
 import sys
 
-from notebooks import NOTEBOOKS, PUBLISHED, ROOT, config, read, summary
+from notebooks import CLASSIFICATION, NOTEBOOKS, PUBLISHED, ROOT, config, read, summary
 from release import fingerprint
 
 LOGS = ROOT / "logs"
@@ -38,6 +39,12 @@ COLUMNS = {  # of the tables of tries: heading, column
 }
 OTHER_LOSS = ("target", "mask ratio", "patch size")  # factors whose validation loss is not that of the base
 JUDGED = {"probe": "linear probe", "blocks": "all blocks", "neighbours": "neighbours"}  # columns of logs/ablations.csv
+METHODS = {  # of logs/labels.csv
+    "scratch": "from scratch",
+    "probe, untrained": "linear probe, untrained",
+    "probe": "linear probe, pre-trained",
+    "fine-tuned": "fine-tuned",
+}
 TESTS = ("probe, final tokens", "probe, all blocks", "neighbours")
 
 
@@ -121,7 +128,7 @@ def baseline():
     """One sentence on the supervised run."""
     card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")
     return (
-        f"With labels from scratch, {card['layers']} layers, {card['epochs']} epochs: **{score['accuracy']:.2f} %** "
+        f"With all 50,000 labels, from scratch, {card['layers']} layers, {card['epochs']} epochs: **{score['accuracy']:.2f} %** "
         f"(published: {CLASSIFIER_PUBLISHED}; one run, seed {card['settings']['seed']}; [weights](weights/{CLASSIFIER}), [logs](logs/{CLASSIFIER}))."
     )
 
@@ -297,9 +304,9 @@ def returns():
     plt.close(figure)
 
 
-def digest():
-    """SHA-256 of the table that the figures show."""
-    return hashlib.sha256((LOGS / "ablations.csv").read_bytes()).hexdigest()
+def digest(table="ablations.csv"):
+    """SHA-256 of the table that a figure shows."""
+    return hashlib.sha256((LOGS / table).read_bytes()).hexdigest()
 
 
 def bench():
@@ -325,8 +332,55 @@ def split():
     )
 
 
+def few_labels():
+    """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images."""
+    found = {}
+    with open(LOGS / "labels.csv") as file:
+        for row in csv.DictReader(file):
+            if row["held_out"] == "0":
+                found.setdefault((int(row["labels_per_class"]), row["method"]), []).append(float(row["accuracy"]))
+    return found
+
+
+def labels():
+    """What few labels are worth: mean and standard deviation over the draws."""
+    found = few_labels()
+    lines = [["labels a class", *METHODS.values(), "draws"]]
+    for number in dict.fromkeys(number for number, _ in found):
+        draws = [found[number, method] for method in METHODS]
+        told = [f"{statistics.mean(d):.2f} ± {statistics.stdev(d):.2f}" for d in draws]
+        lines.append([number, *told[:-1], f"**{told[-1]}**", len(draws[0])])
+    return table(lines)
+
+
+def labels_figure():
+    """Draw accuracy against the number of labels, each draw a point, and put the picture at the head of the notebook."""
+    import matplotlib.pyplot as plt
+
+    found = few_labels()
+    numbers = list(dict.fromkeys(number for number, _ in found))
+    axis = plt.subplots(figsize=(6.4, 3.8), layout="constrained")[1]
+    for (method, heading), marker in zip(reversed(METHODS.items()), "os^v"):
+        (line,) = axis.plot(numbers, [statistics.mean(found[number, method]) for number in numbers], label=heading)
+        for number in numbers:
+            draws = found[number, method]
+            axis.plot([number] * len(draws), draws, marker, color=line.get_color(), markersize=5)
+    axis.axhline(10, color="grey", linewidth=1, linestyle=":", label="guessing")
+    axis.set(xscale="log", xlabel="labels a class", ylabel="% of the test images right", xticks=numbers)
+    axis.set_xticklabels(numbers)
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
+    axis.legend()
+    picture = LOGS / "labels.png"
+    axis.figure.savefig(picture, dpi=100, metadata={"Description": digest("labels.csv")})
+    plt.close(axis.figure)
+    notebook = read(ROOT / CLASSIFICATION)
+    notebook["cells"][0]["attachments"] = {picture.name: {"image/png": base64.b64encode(picture.read_bytes()).decode()}}
+    (ROOT / CLASSIFICATION).write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+
+
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
-    "README.md": (quickstart, results, baseline, bench, split),
+    "README.md": (quickstart, results, labels, baseline, bench, split),
     "logs/README.md": (details, every_seed, effect, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
@@ -401,6 +455,7 @@ def main(command="", address=""):
         for document in DOCUMENTS:
             (ROOT / document).write_text(filled(document))
         figure()
+        labels_figure()
 
 
 if __name__ == "__main__":

@@ -52,13 +52,18 @@ def test_logged_runs_can_be_repeated(name):
     assert all(settings[key] == logged[key] for key in set(logged) & set(settings) - {"run", "encoder"})
 
 
-def test_title_picture_is_that_of_the_logs():
-    """The picture at the head of the pre-training notebook is the README's."""
-    (attached,) = (
-        c["attachments"] for c in notebooks.cells(notebooks.PRETRAINING, "markdown") if "attachments" in c
-    )
-    picture = (ROOT / "logs" / "mae-6x2-mask75-100ep" / "reconstructions.png").read_bytes()
-    assert base64.b64decode(attached["reconstructions.png"]["image/png"]) == picture
+@pytest.mark.parametrize(
+    "notebook, picture",
+    [
+        (notebooks.PRETRAINING, "mae-6x2-mask75-100ep/reconstructions.png"),
+        (notebooks.CLASSIFICATION, "labels.png"),
+    ],
+)
+def test_title_picture_is_that_of_the_logs(notebook, picture):
+    """The picture at the head of a notebook is the README's."""
+    (attached,) = (c["attachments"] for c in notebooks.cells(notebook, "markdown") if "attachments" in c)
+    path = ROOT / "logs" / picture
+    assert base64.b64decode(attached[path.name]["image/png"]) == path.read_bytes()
 
 
 def test_tables_follow_the_logs(monkeypatch):
@@ -163,9 +168,10 @@ def test_weights_can_be_fetched_without_the_repository(tmp_path):
         server.shutdown()
 
 
-def test_figure_of_the_tries_is_drawn_from_the_table():
-    with Image.open(ROOT / "logs" / "ablations.png") as figure:
-        assert figure.text["Description"] == readme.digest(), (
+@pytest.mark.parametrize("table", ["ablations", "labels"])
+def test_figure_is_drawn_from_the_table(table):
+    with Image.open(ROOT / "logs" / f"{table}.png") as figure:
+        assert figure.text["Description"] == readme.digest(f"{table}.csv"), (
             "logs/ablations.csv has changed: run `make results`"
         )
 

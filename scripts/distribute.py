@@ -1,0 +1,118 @@
+"""Pre-train on several devices or machines, through keras.distribution on JAX; then run mae-pretraining.ipynb on what came out.
+
+    python scripts/distribute.py [PARAMETER=VALUE ...]
+
+One process uses all devices that it sees. For several, give this command to each, with KERAS_DISTRIBUTION_JOB_ADDRESSES
+(the first one's host:port), KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID (0, 1, ...) in the environment,
+and one folder runs/ that all can read. The batch is split, everything else stays: masks, crops, order and learning rate are
+those of one device. A run that was cut off goes on when all get the command again.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+PREFIX = "KERAS_DISTRIBUTION_"
+
+import notebooks  # noqa: E402
+from notebooks import PRETRAINING, ROOT  # noqa: E402
+
+
+def place():
+    """(this process's number, how many there are), from the environment."""
+    return int(os.environ.get(f"{PREFIX}PROCESS_ID", 0)), int(os.environ.get(f"{PREFIX}NUM_PROCESSES", 1))
+
+
+def share(batches, number, count):
+    """The class `batches`, the notebook's Batches, changed: of each batch it reads the share of process `number` of `count`."""
+
+    class Share(batches):
+        def __getitem__(self, index):
+            order, size = self.order, self.batch_size
+            start = index * size + number * size // count
+            return tuple(array[order[start : start + size // count]] for array in self.arrays)
+
+    return Share
+
+
+def problem(settings):
+    """What keeps these settings (lower-case names) from being trained here, in one sentence; None if nothing does."""
+    number, count = place()
+    if os.environ["KERAS_BACKEND"] != "jax":
+        return "Several devices are used through JAX: set KERAS_BACKEND to jax, or leave it out."
+    if not 0 <= number < count:
+        return f"{PREFIX}PROCESS_ID is {number} and must be from 0 to {count - 1}, one below {PREFIX}NUM_PROCESSES."
+    if settings["validation_images"]:
+        return "VALIDATION_IMAGES must be 0 here: choose settings on one device, with `make pretrain`."
+    return notebooks.problem(settings)
+
+
+def worker(values, settings):
+    """Train as process `place()`; ends this process with a sentence if another one has died."""
+    import keras
+
+    number, count = place()
+    if count > 1:
+        keras.distribution.initialize()
+    devices = keras.distribution.list_devices()
+    if settings["batch_size"] % len(devices):
+        sys.exit(f"BATCH_SIZE {settings['batch_size']} must be a multiple of {len(devices)}, the number of devices.")
+    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    from jax.experimental.multihost_utils import sync_global_devices
+
+    from training import prepare, train
+
+    def change(n):
+        n["Batches"] = share(n["Batches"], number, count)
+        if number:  # all gather the weights, the first one writes them
+            save, scratch = n["save_checkpoint"], tempfile.mkdtemp()
+            n["save_checkpoint"] = lambda model, path: save(model, pathlib.Path(scratch, path.name))
+
+    folder = ROOT / "runs" / settings["run"]
+    whole = notebooks.parameters(PRETRAINING) | values
+    try:
+        n, (images, *_), model, _ = prepare(whole, change)
+        train(n, model, images, None, whole, folder, number == 0, lambda: sync_global_devices("first checkpoint"))
+        sync_global_devices("last epoch")
+    except Exception as error:
+        print(f"{type(error).__name__}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+        os._exit(1)  # without waiting for processes that are gone
+
+
+def main(*words):
+    """The command line: train in a process of its own, which can die, then run the notebook in the first one."""
+    values = notebooks.parse(words, notebooks.parameters(PRETRAINING))
+    settings = {name.lower(): value for name, value in (notebooks.parameters(PRETRAINING) | values).items()}
+    wrong, (number, count) = problem(settings), place()
+    if wrong:
+        sys.exit(wrong)
+    folder = ROOT / "runs" / settings["run"]
+    if number == 0:
+        new = not (folder / "settings.json").exists()
+        notebooks.open_run(folder, settings)
+        if new and count > 1:
+            start = notebooks.read(folder / "provenance.json")
+            start["hardware"] += f", one of {count} processes"
+            notebooks.write(folder / "provenance.json", start)
+    print(f"training process {number} of {count}, into runs/{folder.name}/", flush=True)
+    command = [sys.executable, __file__, "worker", *words]
+    if subprocess.run(command, env=notebooks.environment()).returncode:
+        sys.exit(
+            f"Process {number} of {count} has ended early, by its own fault or since another one has (its last words stand above): "
+            "give the command to all of them again, and training goes on from the last finished epoch."
+        )
+    if number == 0:
+        notebooks.run(PRETRAINING, **values)
+        print(f"done: the executed notebook and its results are in runs/{folder.name}/")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["worker"]:
+        given = notebooks.parse(sys.argv[2:], notebooks.parameters(PRETRAINING))
+        everything = notebooks.parameters(PRETRAINING) | given
+        worker(given, {name.lower(): value for name, value in everything.items()})
+    else:
+        main(*sys.argv[1:])
