@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart pretrain probe classify labels ablate bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
+.PHONY: help quickstart pretrain probe classify labels distribute ablate bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
 
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
@@ -19,6 +19,9 @@ quickstart: data  ## pre-train for about two minutes and probe the encoder
 
 pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pretrain RUN=deep ENCODER_LAYERS=9
 	$(BIN)/python scripts/notebooks.py mae-pretraining.ipynb $(PARAMETERS)
+
+distribute: data  ## pre-train on several devices or machines, on JAX: docs/scale.md
+	$(BIN)/python scripts/distribute.py $(PARAMETERS)
 
 probe: data  ## run linear-probe.ipynb: make probe RUN=probe-deep ENCODER=runs/deep
 	$(BIN)/python scripts/notebooks.py linear-probe.ipynb $(PARAMETERS)

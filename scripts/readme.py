@@ -333,13 +333,15 @@ def split():
 
 
 def few_labels():
-    """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images."""
+    """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images, where all methods are
+    measured."""
     found = {}
     with open(LOGS / "labels.csv") as file:
         for row in csv.DictReader(file):
             if row["held_out"] == "0":
                 found.setdefault((int(row["labels_per_class"]), row["method"]), []).append(float(row["accuracy"]))
-    return found
+    whole = {number for number, _ in found if all(len(found.get((number, method), [])) > 2 for method in METHODS)}
+    return {key: draws for key, draws in found.items() if key[0] in whole}
 
 
 def labels():
@@ -379,11 +381,27 @@ def labels_figure():
     (ROOT / CLASSIFICATION).write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
+def scale(batch=256, network=125, faster=100):
+    """What exchanging gradients costs beside computing them, on paper. network: millions of bytes a second."""
+    weights = sum(log("mae-6x2-mask75-100ep", "card")["parameters"].values())
+    speed = log("bench", "cpu")["contenders"]["this project, JAX"]["images_per_second"]
+    megabytes, computing = 4 * weights / 1e6, batch / speed
+    sending = 2 * megabytes / network
+    return (
+        f"The row 6 & 2 has {weights:,} weights, so its gradients are {megabytes:.1f} MB a step. In a ring each process sends and receives about twice "
+        f"that, {2 * megabytes:.1f} MB, on 8 devices as on 64. On JAX two CPU cores train {speed:,} images/s (`make bench`): {batch} images take {computing:.2f} s. "
+        f"A network of 1 Gbit/s moves {2 * megabytes:.1f} MB in {sending:.2f} s. So with {batch} images for each of 8 or 64 such machines, "
+        f"{sending / (sending + computing):.0%} of a step would be waiting. A device that is {faster} times as fast computes for {computing / faster:.4f} s. "
+        f"It would wait for {sending / (sending + computing / faster):.0%} of a step at 1 Gbit/s, and for {sending / 100 / (sending / 100 + computing / faster):.0%} at 100 Gbit/s."
+    )
+
+
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
     "README.md": (quickstart, results, labels, baseline, bench, split),
     "logs/README.md": (details, every_seed, effect, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
+    "docs/scale.md": (scale,),
 }
 
 

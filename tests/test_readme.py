@@ -92,7 +92,14 @@ def test_address_reaches_badges_and_downloads():
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "weights/README.md", "logs/README.md", "docs/differences.md", "ablations/README.md"],
+    [
+        "README.md",
+        "weights/README.md",
+        "logs/README.md",
+        "docs/differences.md",
+        "docs/scale.md",
+        "ablations/README.md",
+    ],
 )
 def test_links_lead_somewhere(document):
     text = re.sub(r"```.*?```", "", (ROOT / document).read_text(), flags=re.DOTALL)
