@@ -351,7 +351,9 @@ def labels():
     for number in dict.fromkeys(number for number, _ in found):
         draws = [found[number, method] for method in METHODS]
         told = [f"{statistics.mean(d):.2f} ± {statistics.stdev(d):.2f}" for d in draws]
-        lines.append([number, *told[:-1], f"**{told[-1]}**", len(draws[0])])
+        best = max(range(len(draws)), key=lambda i: statistics.mean(draws[i]))
+        told[best] = f"**{told[best]}**"
+        lines.append([number, *told, len(draws[0])])
     return table(lines)
 
 

@@ -27,6 +27,7 @@ MODEL = "mae-6x2-mask75-100ep"
 PAGES = {  # documents that become pages, and the name of each
     "README.md": "index.html",
     "docs/differences.md": "differences.html",
+    "docs/scale.md": "scale.html",
     "ablations/README.md": "ablations.html",
     "logs/README.md": "logs.html",
     "weights/README.md": "weights.html",
