@@ -10,12 +10,13 @@ those of one device. A run that was cut off goes on when all get the command aga
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
-PREFIX = "KERAS_DISTRIBUTION_"
+PREFIX, REFUSED = "KERAS_DISTRIBUTION_", 2
 
 import notebooks  # noqa: E402
 from notebooks import PRETRAINING, ROOT  # noqa: E402
@@ -59,7 +60,9 @@ def worker(values, settings):
         keras.distribution.initialize()
     devices = keras.distribution.list_devices()
     if settings["batch_size"] % len(devices):
-        sys.exit(f"BATCH_SIZE {settings['batch_size']} must be a multiple of {len(devices)}, the number of devices.")
+        size = settings["batch_size"]
+        print(f"BATCH_SIZE {size} must be a multiple of {len(devices)}, the number of devices.", file=sys.stderr)
+        os._exit(REFUSED)  # without waiting for the others, who find the same
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     from jax.experimental.multihost_utils import sync_global_devices
 
@@ -67,10 +70,11 @@ def worker(values, settings):
 
     def change(n):
         n["Batches"] = share(n["Batches"], number, count)
-        if number:  # all gather the weights, the first one writes them
-            save, scratch = n["save_checkpoint"], tempfile.mkdtemp()
-            n["save_checkpoint"] = lambda model, path: save(model, pathlib.Path(scratch, path.name))
+        if number:  # all take part in saving, but only the first one's file counts
+            save = n["save_checkpoint"]
+            n["save_checkpoint"] = lambda model, path: save(model, pathlib.Path(scratch.name, path.name))
 
+    scratch = tempfile.TemporaryDirectory()
     folder = ROOT / "runs" / settings["run"]
     whole = notebooks.parameters(PRETRAINING) | values
     try:
@@ -78,7 +82,8 @@ def worker(values, settings):
         train(n, model, images, None, whole, folder, number == 0, lambda: sync_global_devices("first checkpoint"))
         sync_global_devices("last epoch")
     except Exception as error:
-        print(f"{type(error).__name__}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+        told = (str(error).splitlines() or ["no message"])[0]
+        print(f"{type(error).__name__}: {told}", file=sys.stderr, flush=True)
         os._exit(1)  # without waiting for processes that are gone
 
 
@@ -89,7 +94,7 @@ def main(*words):
     wrong, (number, count) = problem(settings), place()
     if wrong:
         sys.exit(wrong)
-    folder = ROOT / "runs" / settings["run"]
+    folder, new = ROOT / "runs" / settings["run"], False
     if number == 0:
         new = not (folder / "settings.json").exists()
         notebooks.open_run(folder, settings)
@@ -99,7 +104,12 @@ def main(*words):
             notebooks.write(folder / "provenance.json", start)
     print(f"training process {number} of {count}, into runs/{folder.name}/", flush=True)
     command = [sys.executable, __file__, "worker", *words]
-    if subprocess.run(command, env=notebooks.environment()).returncode:
+    status = subprocess.run(command, env=notebooks.environment()).returncode
+    if status == REFUSED:
+        if new:
+            shutil.rmtree(folder)
+        sys.exit(1)
+    if status:
         sys.exit(
             f"Process {number} of {count} has ended early, by its own fault or since another one has (its last words stand above): "
             "give the command to all of them again, and training goes on from the last finished epoch."

@@ -23,13 +23,13 @@ TABLE = ROOT / "logs" / "labels.csv"
 ENCODER = parameters(CLASSIFICATION)["ENCODER"]
 SCHEDULES = {  # by labels a class
     10: {"BATCH_SIZE": 20, "EPOCHS": 100},
-    50: {"BATCH_SIZE": 50, "EPOCHS": 100},
+    50: {"BATCH_SIZE": 50, "EPOCHS": 50},
     500: {"BATCH_SIZE": 100, "EPOCHS": 40},
 }
 DRAWS = 0, 1, 2
 STARTS = {"scratch": False, "fine-tuned": True}  # method: PRETRAINED
 PROBES = {"probe, untrained": False, "probe": True}
-RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (1e-3, 1e-2, 1e-1))}
+RATES = {**dict.fromkeys(STARTS, (4e-3, 1.6e-2, 6.4e-2)), **dict.fromkeys(PROBES, (1e-3, 1e-2, 1e-1))}
 
 
 def train(method, per_class, draw, rate, held_out):
@@ -88,20 +88,18 @@ def row(measure, method, per_class, draw, rate, held_out):
     """The table's row of one run, which is done and added if it is not there yet."""
     rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     new = {"labels_per_class": per_class, "method": method, "draw": draw, "learning_rate": rate, "held_out": held_out}
+    new["encoder"] = notebooks.sha256(ROOT / ENCODER / "encoder.keras")[:12]
     for old in rows:
         if all(old[key] == str(value) for key, value in new.items()):
             return old
     start = notebooks.provenance()
     accuracy, seconds = measure(method, per_class, draw, rate, held_out)
-    new |= {
-        "accuracy": accuracy,
-        "seconds": seconds,
-        "encoder": notebooks.sha256(ROOT / ENCODER / "encoder.keras")[:12],
-    }
+    new |= {"accuracy": accuracy, "seconds": seconds}
     new |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
+    first = not TABLE.exists()
     with TABLE.open("a", newline="") as file:
         writer = csv.DictWriter(file, new, lineterminator="\n")
-        if not rows:
+        if first:
             writer.writeheader()
         writer.writerow(new)
     print(new, flush=True)

@@ -376,7 +376,7 @@ def plan(name="", *words):
     settings = {key.upper(): value for key, value in read(path).items() if value != ""}
     notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION
     known = parameters(notebook)
-    older = {"FUSE_BLOCKS": False, "MUON": False, "PRETRAINED": False, "MIX": False, "LABEL_SMOOTHING": 0.0}
+    older = {"FUSE_BLOCKS": False, "MUON": False, "PRETRAINED": False, "BLEND": False, "LABEL_SMOOTHING": 0.0}
     older |= {"LABELS_PER_CLASS": 5000, "ENCODER": "weights/mae-3x1-mask75-100ep"}  # runs that do not name these
     kept = {key: value for key, value in (older | settings).items() if key in known}
     seed = parse(words, {"SEED": kept["SEED"]}).get("SEED", kept["SEED"])

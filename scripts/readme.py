@@ -391,7 +391,7 @@ def scale(batch=256, network=125, faster=100):
     sending = 2 * megabytes / network
     return (
         f"The row 6 & 2 has {weights:,} weights, so its gradients are {megabytes:.1f} MB a step. In a ring each process sends and receives about twice "
-        f"that, {2 * megabytes:.1f} MB, on 8 devices as on 64. On JAX two CPU cores train {speed:,} images/s (`make bench`): {batch} images take {computing:.2f} s. "
+        f"that, {2 * megabytes:.1f} MB, on 8 devices as on 64. On JAX two CPU cores train about {speed:,} images/s (`make bench`, there with the decoder of the paper): {batch} images take {computing:.2f} s. "
         f"A network of 1 Gbit/s moves {2 * megabytes:.1f} MB in {sending:.2f} s. So with {batch} images for each of 8 or 64 such machines, "
         f"{sending / (sending + computing):.0%} of a step would be waiting. A device that is {faster} times as fast computes for {computing / faster:.4f} s. "
         f"It would wait for {sending / (sending + computing / faster):.0%} of a step at 1 Gbit/s, and for {sending / 100 / (sending / 100 + computing / faster):.0%} at 100 Gbit/s."

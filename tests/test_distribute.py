@@ -135,7 +135,9 @@ def test_batch_must_be_split_evenly():
         "JAX_PLATFORMS": "cpu",
         "KERAS_BACKEND": "jax",
     }
-    command = [python, ROOT / "scripts" / "distribute.py", "worker", "RUN=test-uneven", "BATCH_SIZE=32"]
+    command = [python, ROOT / "scripts" / "distribute.py", "RUN=test-uneven", "BATCH_SIZE=32"]
     done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True)
-    assert done.returncode == 1 and "BATCH_SIZE 32 must be a multiple of 3" in done.stderr
+    assert done.returncode == 1 and done.stderr.strip().endswith(
+        "BATCH_SIZE 32 must be a multiple of 3, the number of devices."
+    )
     assert not (ROOT / "runs" / "test-uneven").exists()

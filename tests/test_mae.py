@@ -391,7 +391,7 @@ def test_no_gradient_is_a_list_of_slices(mae, build_small, images):
     tensorflow = pytest.importorskip("tensorflow")
     classify = notebooks.definitions("regular-classification.ipynb")
     encoder = mae["build_encoder"](16, 4, 3, 16, 1, 2, 2, masked=False)
-    classifier = classify["Classifier"](encoder, 10, 0.5, 0)
+    classifier = classify["build_classifier"](encoder, 10)
     with tensorflow.GradientTape(persistent=True) as tape:
         model = build_small()
         losses = {
@@ -506,17 +506,12 @@ def test_batches_are_a_new_permutation_each_epoch(mae):
     assert not np.array_equal(epoch_of(mae["Batches"]([np.arange(50)], 8, seed=2, epoch=0)), epochs[0])
 
 
-def test_classifier_keeps_its_random_state(mae, images, tmp_path):
+def test_adamw_is_that_of_the_pretraining_notebook(mae, build_small):
+    """Without Muon both notebooks' optimisers are one: settings, schedule, and what does not decay."""
     classify = notebooks.definitions("regular-classification.ipynb")
-
-    def build():
-        model = classify["Classifier"](mae["build_encoder"](16, 4, 3, 16, 1, 2, 2, masked=False), 10, 0.5, 0)
-        model(images)
-        return model
-
-    model, again = build(), build()
-    model(images, training=True)  # draws crops
-    model.save_weights(tmp_path / "x.weights.h5")
-    again.load_weights(tmp_path / "x.weights.h5")
-    first, second = (ops.convert_to_numpy(m(images, training=True)) for m in (model, again))
-    np.testing.assert_array_equal(first, second)
+    builders, found = (mae["build_optimizer"], classify["build_adamw"]), []
+    for build in builders:
+        optimizer = build(model := build_small(), 0.3, 0.05, 8, 2, 25)
+        decays = [optimizer._use_weight_decay(v) for v in model.trainable_variables]
+        found.append((optimizer.get_config() | {"name": ""}, decays))
+    assert found[0] == found[1] and 0 < sum(found[0][1]) < len(found[0][1])
