@@ -29,7 +29,7 @@ SCHEDULES = {  # by labels a class
 DRAWS = 0, 1, 2
 STARTS = {"scratch": False, "fine-tuned": True}  # method: PRETRAINED
 PROBES = {"probe, untrained": False, "probe": True}
-RATES = {**dict.fromkeys(STARTS, (4e-3, 1.6e-2, 6.4e-2)), **dict.fromkeys(PROBES, (1e-3, 1e-2, 1e-1))}
+RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (1e-3, 1e-2, 1e-1))}
 
 
 def train(method, per_class, draw, rate, held_out):
