@@ -343,15 +343,21 @@ def split():
 
 
 def few_labels():
-    """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images, where all methods are
-    measured."""
-    found = {}
+    """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images, with the rate that was
+    best on the held-out ones; of the numbers of labels for which all methods are measured."""
     with open(LOGS / "labels.csv") as file:
-        for row in csv.DictReader(file):
-            if row["held_out"] == "0":
-                found.setdefault((int(row["labels_per_class"]), row["method"]), []).append(float(row["accuracy"]))
+        rows = sorted(csv.DictReader(file), key=lambda row: float(row["learning_rate"]))
+    groups = {}
+    for row in rows:
+        groups.setdefault((int(row["labels_per_class"]), row["method"]), []).append(row)
+    found = {}
+    for key, group in groups.items():
+        tries = [row for row in group if row["held_out"] != "0"]
+        rate = max(tries, key=lambda row: float(row["accuracy"]))["learning_rate"]
+        chosen = [row for row in group if row["held_out"] == "0" and row["learning_rate"] == rate]
+        found[key] = [float(row["accuracy"]) for row in sorted(chosen, key=lambda row: row["draw"])]
     whole = {number for number, _ in found if all(len(found.get((number, method), [])) > 2 for method in METHODS)}
-    return {key: draws for key, draws in found.items() if key[0] in whole}
+    return {key: found[key] for key in sorted(found) if key[0] in whole}
 
 
 def labels():

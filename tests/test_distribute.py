@@ -34,9 +34,10 @@ def test_shares_make_up_the_batch(mae, count):
 
 
 def start(run, number=0, address=None):
-    """The command, as one of two processes if there is an address."""
+    """The command, as one of two processes; without an address its training alone, in one."""
     python, _ = interpreter("jax")
-    command = [python, ROOT / "scripts" / "distribute.py", f"RUN={run}", *SMALL.split()]
+    part = [] if address else ["worker"]
+    command = [python, ROOT / "scripts" / "distribute.py", *part, f"RUN={run}", *SMALL.split()]
     variables = {"JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"}
     if address:
         prefix = distribute.PREFIX
@@ -78,23 +79,25 @@ def runs():
 
 def test_two_processes_train_as_one_and_go_on_after_a_kill(runs, one_sentence):
     one, two = runs
+    one.mkdir(parents=True)
     alone = start(one.name)
-    assert alone.wait() == 0, alone.stderr.read()
+    _, error = alone.communicate(timeout=600)
+    assert alone.returncode == 0, error
 
     both = start_two(two.name)
-    deadline = time.time() + 240
+    deadline = time.time() + 600
     while not notebooks.epochs(two / "history.csv") and time.time() < deadline:
         time.sleep(0.05)
     child = subprocess.run(["pgrep", "-P", str(both[1].pid)], capture_output=True, text=True).stdout
     os.kill(int(child), signal.SIGKILL)
     for number, process in enumerate(both):
-        _, error = process.communicate(timeout=120)
+        _, error = process.communicate(timeout=600)
         assert process.returncode == 1 and f"Process {number} of 2 has ended early" in error
         one_sentence(error.strip().splitlines()[-1].split(": ", 1)[1])
     assert 0 < len(notebooks.epochs(two / "history.csv")) < 6 and not (two / "results.json").exists()
 
     for process in start_two(two.name):
-        _, error = process.communicate(timeout=240)
+        _, error = process.communicate(timeout=600)
         assert process.returncode == 0, error
     assert (two / "results.json").exists(), "the first process has run the notebook to its end"
     assert "one of 2 processes" in notebooks.read(two / "card.json")["hardware"]

@@ -199,3 +199,20 @@ def test_gains_are_paired_by_seed(monkeypatch, tmp_path):
     monkeypatch.setattr(readme, "LOGS", tmp_path)
     line = readme.variants().splitlines()[-1]
     assert "54.00 (+2.00) | 61.00 (+1.00) | 42.00 (+2.00) | 30.00 | 0.4000" in line and line.endswith("| 2 |")
+
+
+def test_few_labels_are_those_of_the_chosen_rate(monkeypatch, tmp_path):
+    """The rate that was best on held-out images counts, though another one is better on the test images; a tie goes to the lower."""
+    lines = ["labels_per_class,method,draw,learning_rate,held_out,accuracy"]
+    for number, methods in {10: readme.METHODS, 50: list(readme.METHODS)[:2]}.items():
+        for method in methods:
+            quoted = f'"{method}"'
+            lines += [f"{number},{quoted},0,{rate},20,{a}" for rate, a in ((0.1, 30), (0.01, 40), (1.0, 40))]
+            lines += [
+                f"{number},{quoted},{d},{rate},0,{a + d}"
+                for rate, a in ((0.1, 70), (0.01, 50))
+                for d in range(3)
+            ]
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(readme, "LOGS", tmp_path)
+    assert readme.few_labels() == {(10, method): [50, 51, 52] for method in sorted(readme.METHODS)}
