@@ -10,7 +10,6 @@ those of one device. A run that was cut off goes on when all get the command aga
 
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,13 @@ from notebooks import PRETRAINING, ROOT  # noqa: E402
 
 
 def place():
-    """(this process's number, how many there are), from the environment."""
-    return int(os.environ.get(f"{PREFIX}PROCESS_ID", 0)), int(os.environ.get(f"{PREFIX}NUM_PROCESSES", 1))
+    """(this process's number, how many there are), from the environment; exits with a sentence if they are no numbers."""
+    number, count = (
+        os.environ.get(f"{PREFIX}{name}", default) for name, default in (("PROCESS_ID", "0"), ("NUM_PROCESSES", "1"))
+    )
+    if not (number.isdecimal() and count.isdecimal()):
+        sys.exit(f"{PREFIX}PROCESS_ID is {number!r} and {PREFIX}NUM_PROCESSES {count!r}: both must be whole numbers.")
+    return int(number), int(count)
 
 
 def share(batches, number, count):
@@ -51,22 +55,21 @@ def problem(settings):
     return notebooks.problem(settings)
 
 
-def worker(values, settings):
-    """Train as process `place()`; ends this process with a sentence if another one has died."""
+def worker(settings):
+    """Train, with the notebook's settings, as process `place()`."""
     import keras
+    from jax.experimental.multihost_utils import sync_global_devices
+
+    from training import prepare, train
 
     number, count = place()
     if count > 1:
         keras.distribution.initialize()
-    devices = keras.distribution.list_devices()
-    if settings["batch_size"] % len(devices):
-        size = settings["batch_size"]
+    devices, size = keras.distribution.list_devices(), settings["BATCH_SIZE"]
+    if size % len(devices):
         print(f"BATCH_SIZE {size} must be a multiple of {len(devices)}, the number of devices.", file=sys.stderr)
         os._exit(REFUSED)  # without waiting for the others, who find the same
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
-    from jax.experimental.multihost_utils import sync_global_devices
-
-    from training import prepare, train
 
     def change(n):
         n["Batches"] = share(n["Batches"], number, count)
@@ -74,17 +77,10 @@ def worker(values, settings):
             save = n["save_checkpoint"]
             n["save_checkpoint"] = lambda model, path: save(model, pathlib.Path(scratch.name, path.name))
 
-    scratch = tempfile.TemporaryDirectory()
-    folder = ROOT / "runs" / settings["run"]
-    whole = notebooks.parameters(PRETRAINING) | values
-    try:
-        n, (images, *_), model, _ = prepare(whole, change)
-        train(n, model, images, None, whole, folder, number == 0, lambda: sync_global_devices("first checkpoint"))
-        sync_global_devices("last epoch")
-    except Exception as error:
-        told = (str(error).splitlines() or ["no message"])[0]
-        print(f"{type(error).__name__}: {told}", file=sys.stderr, flush=True)
-        os._exit(1)  # without waiting for processes that are gone
+    scratch, folder = tempfile.TemporaryDirectory(), ROOT / "runs" / settings["RUN"]
+    n, (images, *_), model, _ = prepare(settings, change)
+    train(n, model, images, None, settings, folder, number == 0, lambda: sync_global_devices("first checkpoint"))
+    sync_global_devices("last epoch")
 
 
 def main(*words):
@@ -104,10 +100,13 @@ def main(*words):
             notebooks.write(folder / "provenance.json", start)
     print(f"training process {number} of {count}, into runs/{folder.name}/", flush=True)
     command = [sys.executable, __file__, "worker", *words]
-    status = subprocess.run(command, env=notebooks.environment()).returncode
+    try:
+        status = subprocess.run(command, env=notebooks.environment()).returncode
+    except KeyboardInterrupt:
+        sys.exit("Stopped; the same command, given to all processes, goes on from the last finished epoch.")
     if status == REFUSED:
-        if new:
-            shutil.rmtree(folder)
+        for name in ("settings.json", "provenance.json") if new else ():
+            (folder / name).unlink()  # so that the corrected command can use the folder
         sys.exit(1)
     if status:
         sys.exit(
@@ -121,8 +120,12 @@ def main(*words):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["worker"]:
-        given = notebooks.parse(sys.argv[2:], notebooks.parameters(PRETRAINING))
-        everything = notebooks.parameters(PRETRAINING) | given
-        worker(given, {name.lower(): value for name, value in everything.items()})
+        defaults = notebooks.parameters(PRETRAINING)
+        try:
+            worker(defaults | notebooks.parse(sys.argv[2:], defaults))
+        except Exception as error:
+            told = (str(error).splitlines() or ["no message"])[0]
+            print(f"{type(error).__name__}: {told}", file=sys.stderr, flush=True)
+            os._exit(1)  # without waiting for processes that are gone
     else:
         main(*sys.argv[1:])

@@ -28,7 +28,7 @@ SCHEDULES = {  # by labels a class
 }
 DRAWS = 0, 1, 2
 STARTS = {"scratch": False, "fine-tuned": True}  # method: PRETRAINED
-PROBES = {"probe, untrained": False, "probe": True}
+PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
 RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (1e-3, 1e-2, 1e-1))}
 
 
@@ -66,7 +66,8 @@ class Prober:
         labelled = self.choose(self.data[1], per_class, draw)
         fit, valid = np.split(labelled, [len(labelled) - held_out])
         queries, answers = (known[valid], self.data[1][valid]) if held_out else (asked, self.data[3])
-        scores = self.tools["linear_probe"](known[fit], self.data[1][fit], queries, rate, epochs=200, batch_size=100)
+        schedule = {name.lower(): value for name, value in PROBE_SCHEDULE.items()}
+        scores = self.tools["linear_probe"](known[fit], self.data[1][fit], queries, rate, **schedule)
         return self.tools["accuracy"](scores, answers), ""
 
 
@@ -88,6 +89,8 @@ def row(measure, method, per_class, draw, rate, held_out):
     """The table's row of one run, which is done and added if it is not there yet."""
     rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     new = {"labels_per_class": per_class, "method": method, "draw": draw, "learning_rate": rate, "held_out": held_out}
+    schedule = SCHEDULES[per_class] if method in STARTS else PROBE_SCHEDULE
+    new |= {name.lower(): value for name, value in schedule.items()}
     new["encoder"] = notebooks.sha256(ROOT / ENCODER / "encoder.keras")[:12]
     for old in rows:
         if all(old[key] == str(value) for key, value in new.items()):

@@ -319,8 +319,9 @@ def bench():
     record = log("bench", "cpu-earlier")
     ratios = [f"{row['ratio']:.2f}" for name, row in record["contenders"].items() if "," in name]
     return (
-        f"{table(lines)}\n\nMachines differ. On another one with two cores, with this project's commit `{record['commit'][:7]}`, the four ratios were "
-        f"{', '.join(ratios)}, and our TensorFlow trained {next(iter(record['contenders'].values()))['images_per_second']:,} images/s."
+        f"{table(lines)}\n\nAn earlier run, on another machine with two cores and at commit `{record['commit'][:7]}`, had the ratios "
+        f"{', '.join(ratios)}, and our TensorFlow trained {next(iter(record['contenders'].values()))['images_per_second']:,} images/s. "
+        "Whether machine or commit made the difference has not been measured."
     )
 
 
