@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart pretrain probe classify labels distribute ablate bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
+.PHONY: help quickstart pretrain probe classify labels distribute ablate elpv bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
 
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
@@ -34,6 +34,10 @@ labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labe
 
 ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make ablate NAME=cross-50 SEED=1
 	$(BIN)/python ablations/ablate.py $(NAME) $(if $(SEED),SEED=$(SEED))
+
+elpv: data  ## does pre-training help to find broken solar cells? into logs/elpv.csv: docs/own-images.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check elpv-dataset==1.0.0.post1
+	$(BIN)/python ablations/elpv.py
 
 bench: data .venv-jax/ready .venv-torch/ready  ## how fast it is, beside PyTorch, into logs/bench/; leave the machine alone meanwhile
 	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers==5.23.0

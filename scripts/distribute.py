@@ -50,6 +50,8 @@ def problem(settings):
         return "Several devices are used through JAX: set KERAS_BACKEND to jax, or leave it out."
     if not 0 <= number < count:
         return f"{PREFIX}PROCESS_ID is {number} and must be from 0 to {count - 1}, one below {PREFIX}NUM_PROCESSES."
+    if settings["images"]:
+        return "IMAGES must be empty here: your own images are trained on with one device, with `make pretrain`."
     if settings["validation_images"]:
         return "VALIDATION_IMAGES must be 0 here: choose settings on one device, with `make pretrain`."
     return notebooks.problem(settings)

@@ -27,6 +27,16 @@ PRETRAINING, PROBE, CLASSIFICATION = NOTEBOOKS = (
     "linear-probe.ipynb",
     "regular-classification.ipynb",
 )
+CIFAR10 = {
+    "folder": "CIFAR-10",
+    "size": 32,
+    "channels": 3,
+    "classes": "airplane automobile bird cat deer dog frog horse ship truck".split(),
+    "train": 50_000,
+    "test": 10_000,
+    "smallest_class": 5000,
+    "smallest": [32, "image"],
+}
 PUBLISHED = 49.33  # the predecessor's best linear probe, after 100 epochs, in %
 
 
@@ -103,33 +113,48 @@ def problem(settings):
         return f"CROP_AREA {s['crop_area']} must be above 0 and at most 1."
     if "epochs" in s and not s["warmup_epochs"] < s["epochs"]:
         return f"WARMUP_EPOCHS {s['warmup_epochs']} must be below EPOCHS {s['epochs']}."
+    if s.get("images") and not (ROOT / s["images"] / "images.json").exists():
+        return f"IMAGES {s['images']} holds no arrays: make them with `python scripts/images.py FOLDER SIZE`."
+    about = about_images(s)
+    side, classes, name = about["size"], len(about["classes"]), about["folder"]
     if "patch_size" in s:
-        if 32 % s["patch_size"]:
-            return f"PATCH_SIZE {s['patch_size']} does not divide 32, the side of CIFAR-10's images."
-        patches = (32 // s["patch_size"]) ** 2
+        if side % s["patch_size"]:
+            return f"PATCH_SIZE {s['patch_size']} does not divide {side}, the side of {name}'s images."
+        if about["smallest"][0] < s["patch_size"]:
+            return "{1} in {2} is {0} pixels wide or high, less than a patch: take it out.".format(
+                *about["smallest"], name
+            )
+        patches = (side // s["patch_size"]) ** 2
         if not 1 <= patches - round(s["mask_ratio"] * patches) < patches:
             return f"MASK_RATIO {s['mask_ratio']} must hide at least one of {patches} patches, and leave one."
         for part in ("encoder", "decoder"):
             width, heads = s[f"{part}_width"], s[f"{part}_heads"]
             if width % heads or width % 4:
                 return f"{part.upper()}_WIDTH {width} must be a multiple of 4 and of {part.upper()}_HEADS {heads}."
+    if "encoder" in s and not classes:
+        return f"{name} has no classes, so nothing can be asked about it: put the images of each class into a sub-folder of its own."
     if "labels_per_class" in s:
-        if s["labels_per_class"] > 5000 or s["validation_images"] % 10:
-            return "LABELS_PER_CLASS must be at most 5000, and VALIDATION_IMAGES a multiple of ten."
-        if 10 * s["labels_per_class"] - s["validation_images"] < s["batch_size"]:
-            return "LABELS_PER_CLASS for ten classes less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE."
+        if s["labels_per_class"] > about["smallest_class"] or s["validation_images"] % classes:
+            return f"LABELS_PER_CLASS must be at most {about['smallest_class']}, and VALIDATION_IMAGES a multiple of {classes}."
+        if classes * s["labels_per_class"] - s["validation_images"] < s["batch_size"]:
+            return f"LABELS_PER_CLASS for {classes} classes less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE."
         if not s["label_smoothing"] < 1:
             return f"LABEL_SMOOTHING {s['label_smoothing']} must be below 1."
-        return foreign(s["encoder"]) or too_many_blocks(s["encoder"], s["tuned_blocks"])
+        return foreign(s["encoder"], about) or too_many_blocks(s["encoder"], s["tuned_blocks"])
     left = s["train_images"] - s["validation_images"]
-    if s["train_images"] > 50_000 or left < s.get("batch_size", 100):
-        return "TRAIN_IMAGES (at most 50000) less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE, or 100."
-    if "test_images" in s and (s["validation_images"] < 10 or not 10 <= s["test_images"] <= 10_000):
-        return "TEST_IMAGES must be from 10 to 10000, and VALIDATION_IMAGES at least 10."
-    return foreign(s["encoder"]) if "encoder" in s else None
+    if s["train_images"] > about["train"] or left < s.get("batch_size", 10):
+        return f"TRAIN_IMAGES (at most {about['train']}) less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE, or 10."
+    if "test_images" in s and (s["validation_images"] < 1 or not 1 <= s["test_images"] <= about["test"]):
+        return f"TEST_IMAGES must be from 1 to {about['test']}, and VALIDATION_IMAGES at least 1."
+    return foreign(s["encoder"], about) if "encoder" in s else None
 
 
-def foreign(folder):
+def about_images(settings):
+    """What there is to know of a run's images: of CIFAR-10, or what scripts/images.py has written of your own."""
+    return read(ROOT / settings["images"] / "images.json") if settings.get("images") else CIFAR10
+
+
+def foreign(folder, about):
     """What is wrong with the encoder in a folder, in one sentence; None if it is the one that its card names."""
     path = ROOT / folder / "encoder.keras"
     if not path.exists():
@@ -144,6 +169,9 @@ def foreign(folder):
         return (
             f"{folder}/encoder.keras is not the file of its card.json (SHA-256 differs): bring both from the same run."
         )
+    takes, given = input_shape(path), [about["size"], about["size"], about["channels"]]
+    if takes != given:
+        return f"{folder}/encoder.keras takes images {takes} (height, width, channels), and those of {about['folder']} are {given}."
     return None
 
 
@@ -159,6 +187,8 @@ def open_run(folder, settings):
     start = provenance()
     if "encoder" in settings:
         start["sha256"] = sha256(ROOT / settings["encoder"] / "encoder.keras")
+    if settings.get("images"):
+        start["images_sha256"] = about_images(settings)["sha256"]
     if not path.exists():
         if list(folder.glob("*.weights.h5")) or (folder / "results.json").exists():
             sys.exit(f"{name} holds a run that was not started by this command: choose another RUN or delete it.")
@@ -167,7 +197,7 @@ def open_run(folder, settings):
         return write(path, settings)
     old, then = read(path), read(folder / "provenance.json")
     differ = sorted(key for key in old | settings if old.get(key) != settings.get(key))
-    differ += [key for key in ("backend", "sha256") if then.get(key) != start.get(key)]
+    differ += [key for key in ("backend", "sha256", "images_sha256") if then.get(key) != start.get(key)]
     if differ:
         sys.exit(f"{name} holds a run with other settings ({', '.join(differ)}): choose another RUN or delete it.")
 
@@ -262,12 +292,13 @@ def card(folder, settings):
     """How the files of a finished run came about, as a dict."""
     rows = epochs(folder / "history.csv")
     seconds = [float(row["seconds"]) for row in rows.values()]
-    images = settings.get("train_images") or 10 * settings["labels_per_class"]
-    images -= settings["validation_images"]
-    batches = images // settings["batch_size"] * settings["batch_size"]
+    about = about_images(settings)
+    number = settings.get("train_images") or len(about["classes"]) * settings["labels_per_class"]
+    number -= settings["validation_images"]
+    batches = number // settings["batch_size"] * settings["batch_size"]
     files = sorted(folder.glob("*.keras"))
     start, pretrained = read(folder / "provenance.json"), settings.get("pretrained")
-    labels, what = "with", "supervised classifier: images 0-255 -> logits of the ten CIFAR-10 classes"
+    labels, what = "with", "supervised classifier: images 0-255 -> logits of the classes"
     if "mask_ratio" in settings:
         labels, what = "without", "masked autoencoder (arXiv 2111.06377): encoder: images 0-255 -> tokens; "
         what += "decoder: what the encoder returns for visible patches, ids_restore -> patches"
@@ -276,7 +307,8 @@ def card(folder, settings):
         "settings": settings,
         **({} if pretrained is None else {"start": start["sha256"] if pretrained else "random weights"}),
         "layers": max(len(set(re.findall(r'"(block_\d+)"', config(file)))) for file in files),
-        "data": f"CIFAR-10, {images} training images {labels} their labels",
+        "data": f"{about['folder']}, {number} training images {labels} their labels",
+        "images": {key: about[key] for key in ("size", "channels", "classes")},
         "parameters": {file.stem: count_parameters(file) for file in files},
         "epochs": len(rows),
         "seconds": round(sum(seconds), 1),
@@ -287,6 +319,12 @@ def card(folder, settings):
         "sha256": {file.name: sha256(file) for file in files},
         "licence": "MIT (code and weights)",
     }
+
+
+def input_shape(file):
+    """[height, width, channels] of the images that an encoder takes."""
+    layers = json.loads(config(file))["config"]["layers"]
+    return next(layer["config"]["batch_shape"] for layer in layers if layer["class_name"] == "InputLayer")[1:]
 
 
 def config(file):
@@ -383,6 +421,33 @@ def plan(name="", *words):
     return notebook, kept | {"SEED": seed, "RUN": f"{name}-again" if seed == kept["SEED"] else f"{name}-seed{seed}"}
 
 
+def arguments(notebook, words):
+    """The parameters in the words of a command line. A folder of files in IMAGES becomes that of its arrays, of IMAGE_SIZE
+    pixels a side, and numbers of images that are not given are then those of the folder.
+    """
+    values = parse(words, parameters(notebook) | {"IMAGE_SIZE": 0})
+    size, folder = values.pop("IMAGE_SIZE", None), values.get("IMAGES")
+    if not folder and size is not None:
+        sys.exit("IMAGE_SIZE goes with IMAGES, a folder of your own images: those of CIFAR-10 are 32 x 32.")
+    if not folder:
+        return values
+    if not (ROOT / folder / "images.json").exists():
+        from images import prepare
+
+        encoder = ROOT / values.get("ENCODER", "") / "encoder.keras"
+        if size is None and not encoder.exists():
+            sys.exit("IMAGE_SIZE is missing: to how many pixels a side are the images in IMAGES to be resized?")
+        size = input_shape(encoder)[0] if size is None else size
+        values["IMAGES"] = str(prepare(folder, size).relative_to(ROOT))
+    about = about_images({"images": values["IMAGES"]})
+    if not about["classes"]:
+        print(f"{about['folder']} has no classes, so nothing will be probed", flush=True)
+    numbers = {"TRAIN_IMAGES": about["train"]}
+    if notebook == PROBE:
+        numbers |= {"TEST_IMAGES": about["test"], "VALIDATION_IMAGES": max(1, about["train"] // 10)}
+    return {key: value for key, value in numbers.items() if key in parameters(notebook)} | values
+
+
 def main(command="", *words):
     """The command line."""
     if command == "quickstart":
@@ -390,7 +455,7 @@ def main(command="", *words):
             sys.exit("quickstart takes no parameters: `make pretrain` takes them all.")
         quickstart()
     elif command == "repeat" or command in NOTEBOOKS:
-        notebook, values = plan(*words) if command == "repeat" else (command, parse(words, parameters(command)))
+        notebook, values = plan(*words) if command == "repeat" else (command, arguments(command, words))
         folder = run(notebook, **values)
         print(f"done: the executed notebook and its results are in {folder.relative_to(ROOT)}/")
     else:

@@ -16,7 +16,7 @@ def prepare(s, change=None):
     if change:
         change(n)
     x, y = n["load_cifar10"](ROOT / "data")[:2]
-    fit, valid = slice(s["TRAIN_IMAGES"] - s["VALIDATION_IMAGES"]), slice(50_000 - s["VALIDATION_IMAGES"], None)
+    fit, valid = slice(s["TRAIN_IMAGES"] - s["VALIDATION_IMAGES"]), slice(len(x) - s["VALIDATION_IMAGES"], None)
     num_patches = (32 // s["PATCH_SIZE"]) ** 2
     num_visible = num_patches - round(s["MASK_RATIO"] * num_patches)
     keras.utils.set_random_seed(s["SEED"])

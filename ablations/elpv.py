@@ -1,0 +1,159 @@
+"""Solar cells: is pre-training worth it for two thousand pictures and a hundred labels? Into logs/elpv.csv: make elpv
+
+The package elpv-dataset (Deitsch et al., arXiv 1807.02894) holds 2,624 pictures of solar cells and how likely each is to be
+defective; here 0.5 and more counts as defective. Everything is what `make pretrain IMAGES=data/elpv` does, and then labels of
+50, 100 and 400 of the training pictures are used in four ways. Rows that are there are left alone.
+"""
+
+import csv
+import importlib.util
+import os
+import pathlib
+import shutil
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import images  # noqa: E402
+import keras  # noqa: E402
+import notebooks  # noqa: E402
+import numpy as np  # noqa: E402
+
+PICTURES, TABLE, ENCODER = ROOT / "data" / "elpv", ROOT / "logs" / "elpv.csv", ROOT / "runs" / "elpv"
+PRETRAINING = {"PATCH_SIZE": 8, "BATCH_SIZE": 128, "EPOCHS": 400, "WARMUP_EPOCHS": 20}
+LABELS = {50: (10, 100), 100: (20, 100), 400: (40, 50)}  # number of labels: batch size and epochs, for all weights
+PROBE = 20, 200  # batch size and epochs of a probe
+METHODS = {  # (weights of the encoder, what learns): learning rates to choose from
+    ("untrained", "probe"): (1e-3, 1e-2, 1e-1),
+    ("pre-trained", "probe"): (1e-3, 1e-2, 1e-1),
+    ("untrained", "all"): (1e-3, 4e-3, 1.6e-2),
+    ("pre-trained", "all"): (1e-3, 4e-3, 1.6e-2),
+}
+DRAWS = range(5)
+
+
+def bring():
+    """Copy the pictures of the installed package into data/elpv/sound and data/elpv/defective."""
+    spec = importlib.util.find_spec("elpv_dataset")
+    if spec is None:
+        sys.exit("The package elpv-dataset is missing: `make elpv` installs it.")
+    source = pathlib.Path(spec.origin).parent / "data"
+    for line in (source / "labels.csv").read_text().splitlines():
+        name, probability, _ = line.split()
+        target = PICTURES / ("defective" if float(probability) >= 0.5 else "sound") / pathlib.Path(name).name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target)
+
+
+def average_precision(scores, labels):
+    """Average precision in %, the mean of the precision at each positive: scores (M,), labels (M,), 1 = positive."""
+    found = labels[np.argsort(-scores, kind="stable")]
+    precision = np.cumsum(found) / np.arange(1, len(found) + 1)
+    return 100 * float(precision[found == 1].mean())
+
+
+def draw_labelled(labels, number, draw):
+    """Positions (number,) of pictures drawn so that each class keeps its share, in random order."""
+    rng = np.random.default_rng(draw)
+    order = rng.permutation(len(labels))
+    positive = round(number * labels.mean())
+    of_class = order[labels[order] == 1][:positive], order[labels[order] == 0][: number - positive]
+    return rng.permutation(np.concatenate(of_class))
+
+
+class Cells:
+    """The pictures, the pre-trained encoder and what the notebooks define."""
+
+    def __init__(self, folder):
+        self.pictures = [np.load(folder / f"{name}.npy") for name in images.ARRAYS]
+        self.classes = self.pictures.pop().tolist()
+        self.tools = notebooks.definitions(notebooks.PROBE) | notebooks.definitions(notebooks.CLASSIFICATION)
+        x, y, x_test, y_test = self.pictures
+        defective = self.classes.index("defective")
+        self.pictures = x, (y == defective).astype("int32"), x_test, (y_test == defective).astype("int32")
+        self.features = {}
+
+    def encoder(self, weights):
+        """The encoder, "pre-trained" or "untrained"."""
+        encoder = keras.saving.load_model(ENCODER / "encoder.keras")
+        if weights == "pre-trained":
+            return encoder
+        keras.utils.set_random_seed(0)
+        return keras.models.clone_model(encoder)
+
+    def probe(self, weights, fit, asked, rate, labels):
+        """Scores (Q, 2) of a linear probe on the means of the final tokens. fit, asked: positions; None asks the test pictures."""
+        x, y, x_test, _ = self.pictures
+        if weights not in self.features:
+            pooled = self.tools["pooling_model"](self.encoder(weights))
+            self.features[weights] = [self.tools["pooled_features"](pooled, part)[:, -1] for part in (x, x_test)]
+        known, new = self.features[weights]
+        batch_size, epochs = PROBE
+        queries = new if asked is None else known[asked]
+        return self.tools["linear_probe"](known[fit], y[fit], queries, rate, epochs=epochs, batch_size=batch_size)
+
+    def all(self, weights, fit, asked, rate, labels):
+        """The same of the encoder and a linear layer, trained as regular-classification.ipynb does."""
+        t, (x, y, x_test, _) = self.tools, self.pictures
+        batch_size, epochs = LABELS[labels]
+        keras.utils.set_random_seed(0)
+        model, steps = t["build_classifier"](self.encoder(weights), 2), len(fit) // batch_size
+        s = notebooks.parameters(notebooks.CLASSIFICATION)
+        optimizer = t["build_adamw"](model, rate * batch_size / 256, s["WEIGHT_DECAY"], epochs, epochs // 10, steps)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=s["LABEL_SMOOTHING"])
+        model.compile(optimizer, loss, jit_compile=True)
+        batches = t["LabelledBatches"]([x[fit], y[fit]], batch_size, 0, 0, s["CROP_AREA"], s["BLEND"])
+        model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
+        return model.predict(x_test if asked is None else x[asked], batch_size=125, verbose=0)
+
+
+def main():
+    """Fill the table."""
+    bring()
+    folder = images.prepare(PICTURES, 64)
+    words = [f"{key}={value}" for key, value in PRETRAINING.items()]
+    values = notebooks.arguments(notebooks.PRETRAINING, ["RUN=elpv", f"IMAGES={PICTURES}", "IMAGE_SIZE=64", *words])
+    notebooks.run(notebooks.PRETRAINING, **values)
+    cells = Cells(folder)
+    for method, rates in METHODS.items():
+        tries = [row(cells, method, 400, 0, rate, 80) for rate in rates]  # a fifth of draw 0 chooses for all
+        best = max(tries, key=lambda found: float(found["average_precision"]))["learning_rate"]
+        for labels in LABELS:
+            for draw in DRAWS:
+                row(cells, method, labels, draw, float(best), 0)
+
+
+def row(cells, method, labels, draw, rate, held_out):
+    """The table's row of one run, which is done and added if it is not there yet."""
+    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
+    weights, learns = method
+    new = {"labels": labels, "weights": weights, "learns": learns, "draw": draw, "learning_rate": rate}
+    batch_size, epochs = LABELS[labels] if learns == "all" else PROBE
+    new |= {"held_out": held_out, "batch_size": batch_size, "epochs": epochs}
+    new["encoder"] = notebooks.sha256(ENCODER / "encoder.keras")[:12]
+    for old in rows:
+        if all(old[key] == str(value) for key, value in new.items()):
+            return old
+    start, (_, y, _, y_test) = notebooks.provenance(), cells.pictures
+    fit, asked = np.split(draw_labelled(y, labels, draw), [labels - held_out])
+    scores = getattr(cells, learns)(weights, fit, asked if held_out else None, rate, labels)
+    answers = y[asked] if held_out else y_test
+    new["average_precision"] = round(average_precision(scores[:, 1] - scores[:, 0], answers), 2)
+    new["accuracy"] = cells.tools["accuracy"](scores, answers)
+    new |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
+    first = not TABLE.exists()
+    with TABLE.open("a", newline="") as file:
+        writer = csv.DictWriter(file, new, lineterminator="\n")
+        if first:
+            writer.writeheader()
+        writer.writerow(new)
+    print(new, flush=True)
+    return new
+
+
+if __name__ == "__main__":
+    main()
