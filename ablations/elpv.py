@@ -118,6 +118,7 @@ def main():
     words = [f"{key}={value}" for key, value in PRETRAINING.items()]
     values = notebooks.arguments(notebooks.PRETRAINING, ["RUN=elpv", f"IMAGES={PICTURES}", "IMAGE_SIZE=64", *words])
     notebooks.run(notebooks.PRETRAINING, **values)
+    shutil.copyfile(ENCODER / "card.json", TABLE.with_suffix(".json"))
     cells = Cells(folder)
     for method, rates in METHODS.items():
         tries = [row(cells, method, 400, 0, rate, 80) for rate in rates]  # a fifth of draw 0 chooses for all

@@ -140,13 +140,13 @@ def problem(settings):
             return f"LABELS_PER_CLASS for {classes} classes less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE."
         if not s["label_smoothing"] < 1:
             return f"LABEL_SMOOTHING {s['label_smoothing']} must be below 1."
-        return foreign(s["encoder"], about) or too_many_blocks(s["encoder"], s["tuned_blocks"])
+        return foreign(s["encoder"]) or misfit(s["encoder"], about) or too_many_blocks(s["encoder"], s["tuned_blocks"])
     left = s["train_images"] - s["validation_images"]
     if s["train_images"] > about["train"] or left < s.get("batch_size", 10):
         return f"TRAIN_IMAGES (at most {about['train']}) less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE, or 10."
     if "test_images" in s and (s["validation_images"] < 1 or not 1 <= s["test_images"] <= about["test"]):
         return f"TEST_IMAGES must be from 1 to {about['test']}, and VALIDATION_IMAGES at least 1."
-    return foreign(s["encoder"], about) if "encoder" in s else None
+    return foreign(s["encoder"]) or misfit(s["encoder"], about) if "encoder" in s else None
 
 
 def about_images(settings):
@@ -154,7 +154,7 @@ def about_images(settings):
     return read(ROOT / settings["images"] / "images.json") if settings.get("images") else CIFAR10
 
 
-def foreign(folder, about):
+def foreign(folder):
     """What is wrong with the encoder in a folder, in one sentence; None if it is the one that its card names."""
     path = ROOT / folder / "encoder.keras"
     if not path.exists():
@@ -169,10 +169,15 @@ def foreign(folder, about):
         return (
             f"{folder}/encoder.keras is not the file of its card.json (SHA-256 differs): bring both from the same run."
         )
-    takes, given = input_shape(path), [about["size"], about["size"], about["channels"]]
-    if takes != given:
-        return f"{folder}/encoder.keras takes images {takes} (height, width, channels), and those of {about['folder']} are {given}."
     return None
+
+
+def misfit(folder, about):
+    """What is wrong if an encoder takes other images than these, in one sentence; None if it takes them."""
+    takes, given = input_shape(ROOT / folder / "encoder.keras"), [about["size"], about["size"], about["channels"]]
+    if takes == given:
+        return None
+    return f"{folder}/encoder.keras takes images {takes} (height, width, channels), and those of {about['folder']} are {given}."
 
 
 def too_many_blocks(folder, number):
@@ -196,7 +201,7 @@ def open_run(folder, settings):
         write(folder / "provenance.json", start)
         return write(path, settings)
     old, then = read(path), read(folder / "provenance.json")
-    differ = sorted(key for key in old | settings if old.get(key) != settings.get(key))
+    differ = sorted(key for key in old | settings if old.get(key, "") != settings.get(key, ""))
     differ += [key for key in ("backend", "sha256", "images_sha256") if then.get(key) != start.get(key)]
     if differ:
         sys.exit(f"{name} holds a run with other settings ({', '.join(differ)}): choose another RUN or delete it.")
@@ -434,10 +439,11 @@ def arguments(notebook, words):
     if not (ROOT / folder / "images.json").exists():
         from images import prepare
 
-        encoder = ROOT / values.get("ENCODER", "") / "encoder.keras"
-        if size is None and not encoder.exists():
-            sys.exit("IMAGE_SIZE is missing: to how many pixels a side are the images in IMAGES to be resized?")
-        size = input_shape(encoder)[0] if size is None else size
+        if size is None and "ENCODER" not in values:
+            sys.exit("IMAGE_SIZE is missing: say how many pixels a side the images in IMAGES shall have.")
+        if size is None:
+            wrong = foreign(values["ENCODER"])
+            size = sys.exit(wrong) if wrong else input_shape(ROOT / values["ENCODER"] / "encoder.keras")[0]
         values["IMAGES"] = str(prepare(folder, size).relative_to(ROOT))
     about = about_images({"images": values["IMAGES"]})
     if not about["classes"]:

@@ -45,6 +45,12 @@ METHODS = {  # of logs/labels.csv
     "probe": "linear probe, pre-trained",
     "fine-tuned": "fine-tuned",
 }
+CELLS = {  # of logs/elpv.csv: the encoder's weights, and what learns
+    ("untrained", "all"): "from scratch",
+    ("untrained", "probe"): "linear probe, untrained",
+    ("pre-trained", "probe"): "linear probe, pre-trained",
+    ("pre-trained", "all"): "fine-tuned",
+}
 TESTS = ("probe, final tokens", "probe, all blocks", "neighbours")
 
 
@@ -415,12 +421,38 @@ def scale(batch=256, network=125, faster=100):
     )
 
 
+def elpv():
+    """What pre-training on solar cells is worth: average precision and accuracy on the test pictures, over draws of the labelled ones."""
+    with open(LOGS / "elpv.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["held_out"] == "0"]
+    card, methods = read(LOGS / "elpv.json"), CELLS
+    about = (
+        f"Pre-trained on {card['settings']['train_images']:,} pictures of {card['images']['size']} × {card['images']['size']} pixels without labels, "
+        f"{card['epochs']} epochs, {card['seconds'] / 60:.0f} minutes on {card['hardware']}."
+    )
+    tables = []
+    for column, heading in (("average_precision", "average precision"), ("accuracy", "accuracy")):
+        lines = [[f"labels · {heading}, %", *methods.values(), "draws"]]
+        for labels in dict.fromkeys(row["labels"] for row in rows):
+            draws = [
+                [float(r[column]) for r in rows if (r["labels"], r["weights"], r["learns"]) == (labels, *method)]
+                for method in methods
+            ]
+            told = [f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}" for values in draws]
+            best = max(range(len(draws)), key=lambda i: statistics.mean(draws[i]))
+            told[best] = f"**{told[best]}**"
+            lines.append([labels, *told, len(draws[0])])
+        tables.append(table(lines))
+    return "\n\n".join([about, *tables])
+
+
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
     "README.md": (quickstart, results, labels, baseline, bench, split),
     "logs/README.md": (details, every_seed, effect, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
     "docs/scale.md": (scale,),
+    "docs/own-images.md": (elpv,),
 }
 
 

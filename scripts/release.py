@@ -33,13 +33,17 @@ def publish(run="", name=""):
     if not run or not (source / "results.json").exists():
         sys.exit(f"runs/{run} holds no finished run: name one with `make release RUN=...`.")
     results, target = read(source / "results.json"), ROOT / "logs" / name
-    ours, theirs = (folder / "settings.json" for folder in (source, target))
-    if theirs.exists() and read(ours) | {"run": ""} != read(theirs) | {"run": ""}:
+    ours, theirs = (
+        read(path) if path.exists() else {} for path in (source / "settings.json", target / "settings.json")
+    )
+    if ours.get("images"):
+        sys.exit(f"runs/{run} saw images of your own, and releases are about CIFAR-10: use its files where they are.")
+    if theirs and given(ours) != given(theirs):
         sys.exit(f"logs/{name} holds a run with other settings: choose another AS, or delete it and weights/{name}.")
     if results.get("measured_on", "test") != "test":
         sys.exit(f"runs/{run} held out validation images to try settings: release a run without.")
     card = {} if "encoder" in results else read(source / "card.json") if (source / "card.json").exists() else None
-    if card is None or not ours.exists():
+    if card is None or not ours:
         sys.exit(f"runs/{run} lacks card.json or settings.json: give its `make` command again, which finishes it.")
     if any(sha256(source / file) != digest for file, digest in card.get("sha256", {}).items()):
         sys.exit(f"runs/{run} holds other files than its card.json says (SHA-256 differs): train it again.")
@@ -110,9 +114,14 @@ def share_seed(record, root=ROOT):
     print(f"logs/{table.name}: {row['run']}, seed {row['seed']}")
 
 
+def given(settings):
+    """The settings that decide what a run becomes: without its name, and without those that are empty."""
+    return {key: value for key, value in settings.items() if key != "run" and value != ""}
+
+
 def fingerprint(settings):
     """A short name for settings, the same for all seeds and folders."""
-    rest = {key: value for key, value in sorted(settings.items()) if key not in ("run", "seed")}
+    rest = {key: value for key, value in sorted(given(settings).items()) if key != "seed"}
     return hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:12]
 
 

@@ -28,6 +28,7 @@ PAGES = {  # documents that become pages, and the name of each
     "README.md": "index.html",
     "docs/differences.md": "differences.html",
     "docs/scale.md": "scale.html",
+    "docs/own-images.md": "own-images.html",
     "ablations/README.md": "ablations.html",
     "logs/README.md": "logs.html",
     "weights/README.md": "weights.html",

@@ -98,6 +98,7 @@ def test_address_reaches_badges_and_downloads():
         "logs/README.md",
         "docs/differences.md",
         "docs/scale.md",
+        "docs/own-images.md",
         "ablations/README.md",
     ],
 )
@@ -110,7 +111,9 @@ def test_links_lead_somewhere(document):
 
 def test_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    text = README + (ROOT / "ablations" / "README.md").read_text()
+    text = "".join(
+        (ROOT / name).read_text() for name in ("README.md", "ablations/README.md", "docs/own-images.md")
+    )
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
 
 

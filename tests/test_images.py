@@ -1,0 +1,352 @@
+"""Your own images: what is read, how it is split, what is refused, and the three notebooks on them."""
+
+import json
+import shutil
+
+import elpv
+import images
+import keras
+import notebooks
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+from test_notebooks import run
+
+RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    """`images.prepare` of the folder tmp_path/photos, writing below tmp_path; returns arrays by name and images.json."""
+    monkeypatch.setattr(images, "ROOT", tmp_path)
+
+    def call(size=16):
+        folder = images.prepare(tmp_path / "photos", size)
+        return {name: np.load(folder / f"{name}.npy") for name in images.ARRAYS}, notebooks.read(
+            folder / "images.json"
+        )
+
+    return call
+
+
+@pytest.fixture
+def save(tmp_path):
+    """A function that saves an array or image as tmp_path/photos/<name>."""
+
+    def call(name, pixels, **options):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)).save(path, **options)
+        return path
+
+    return call
+
+
+def plain(colour, height=20, width=20):
+    """An image of one colour."""
+    return np.full((height, width, 3), colour, "uint8")
+
+
+def test_centre_square_is_kept(prepare, save):
+    """Of a wide and of a high picture in three colours the middle one stays."""
+    save("wide.png", np.hstack([plain(RED, 30, 30), plain(GREEN, 30, 30), plain(BLUE, 30, 30)]))
+    save("high.jpg", np.vstack([plain(RED, 30, 30), plain(GREEN, 30, 30), plain(BLUE, 30, 30)]), quality=95)
+    arrays, about = prepare()
+    x = np.concatenate([arrays["x_train"], arrays["x_test"]])
+    assert x.shape == (2, 16, 16, 3) and x.dtype == "uint8"
+    assert np.abs(x[:, 1:-1, 1:-1].astype(int) - GREEN).max() < 12
+    assert about["channels"] == 3 and about["classes"] == [] and (about["train"], about["test"]) == (1, 1)
+
+
+def test_large_pictures_are_smoothed_before_they_are_made_small(prepare, save):
+    """A chessboard of single pixels becomes grey, not black or white."""
+    board = np.uint8(255 * (np.indices((160, 160)).sum(axis=0) % 2))
+    save("a.png", board)
+    save("b.png", board)
+    assert np.abs(prepare()[0]["x_train"].astype(int) - 128).max() < 20
+
+
+def test_a_camera_held_upright(prepare, save):
+    """The orientation that cameras write beside the pixels is followed: red, at the left in the file, was at the top."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    for name in ("a.jpg", "b.jpg"):
+        save(
+            name, Image.fromarray(np.hstack([plain(RED, 40, 20), plain(BLUE, 40, 20)])), exif=exif, quality=95
+        )
+    (x,) = prepare()[0]["x_train"].astype(int)
+    assert np.abs(x[2] - RED).max() < 12 and np.abs(x[-2] - BLUE).max() < 12
+
+
+def test_grey_images_have_one_channel(prepare, save):
+    """Also if they are stored as red, green and blue, or with 16 bits; one image in colour makes all of them colour."""
+    save("a.png", np.full((20, 20), 90, "uint8"))
+    save("b.jpg", plain((90, 90, 90)))
+    save("c.png", np.full((20, 20), 90 * 257, "uint16"))
+    arrays, about = prepare()
+    assert arrays["x_train"].shape == (2, 16, 16, 1) and about["channels"] == 1
+    assert {int(v) for name in ("x_train", "x_test") for v in np.unique(arrays[name])} <= {89, 90, 91}
+    save("d.png", plain(RED))
+    assert prepare()[1]["channels"] == 3
+
+
+def test_a_fifth_of_each_class_is_for_testing(prepare, save):
+    """Labels belong to their images, which are told apart by brightness; no image is lost or in both parts."""
+    for name, number, first in (("dark", 20, 0), ("light", 35, 100)):
+        for i in range(number):
+            save(f"{name}/deeper/{i}.png", plain((first + 2 * i,) * 3))
+    arrays, about = prepare()
+    assert about["classes"] == arrays["classes"].tolist() == ["dark", "light"]
+    assert (about["train"], about["test"], about["smallest_class"]) == (16 + 28, 4 + 7, 16)
+    assert np.bincount(arrays["y_train"]).tolist() == [16, 28] and np.bincount(arrays["y_test"]).tolist() == [
+        4,
+        7,
+    ]
+    seen = []
+    for part in ("train", "test"):
+        level = arrays[f"x_{part}"][:, 8, 8, 0]
+        assert np.array_equal(level >= 100, arrays[f"y_{part}"] == 1)
+        seen += level.tolist()
+    assert sorted(seen) == sorted([*range(0, 40, 2), *range(100, 170, 2)])
+    assert not np.array_equal(np.sort(arrays["y_train"]), arrays["y_train"]), "the order should be random"
+
+
+def test_unreadable_files_are_skipped_and_named(prepare, save, capsys):
+    for i in range(5):
+        save(f"{i}.png", plain(RED))
+    whole = save("cut.jpg", np.random.default_rng(0).integers(0, 256, (60, 60, 3), "uint8"))
+    whole.write_bytes(whole.read_bytes()[:1500])
+    whole.with_name("text.png").write_text("this is no picture")
+    whole.with_name("notes.txt").write_text("this is not looked at")
+    about = prepare()[1]
+    assert about["skipped"] == ["cut.jpg", "text.png"] and about["train"] + about["test"] == 5
+    told = capsys.readouterr().out
+    assert "cut.jpg" in told and "text.png" in told and "2 files skipped" in told
+
+
+def nothing(folder, save):
+    """A folder that is not there."""
+
+
+def empty(folder, save):
+    """One without images."""
+    (folder / "photos").mkdir()
+
+
+def single(folder, save):
+    """One image."""
+    save("a.png", plain(RED))
+
+
+def broken(folder, save):
+    """Nothing that can be read."""
+    (folder / "photos").mkdir()
+    (folder / "photos" / "a.png").write_text("no picture")
+
+
+def lonely(folder, save):
+    """A class with one image."""
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
+        save(name, plain(RED))
+
+
+def mixed(folder, save):
+    """Images beside sub-folders."""
+    for name in ("cat/1.png", "cat/2.png", "1.png"):
+        save(name, plain(RED))
+
+
+@pytest.mark.parametrize("make", [nothing, empty, single, broken, lonely, mixed])
+def test_wrong_folders_get_one_sentence(make, prepare, save, tmp_path, one_sentence):
+    make(tmp_path, save)
+    with pytest.raises(SystemExit) as stop:
+        prepare()
+    one_sentence(stop.value.code)
+    assert "photos" in stop.value.code and not list(tmp_path.glob("data/*"))
+
+
+@pytest.mark.parametrize("size", [0, 1025])
+def test_wrong_size(size, prepare, save, one_sentence):
+    save("a.png", plain(RED))
+    with pytest.raises(SystemExit) as stop:
+        prepare(size)
+    one_sentence(stop.value.code)
+
+
+def test_what_is_there_is_used_until_the_folder_changes(prepare, save, tmp_path, capsys):
+    """And a folder that has become wrong does not take away what was there."""
+    for i in range(5):
+        save(f"{i}.png", plain(RED))
+    first = prepare()[1]
+    assert prepare()[1] == first and capsys.readouterr().out.count("reading") == 1
+    save("5.png", plain(BLUE))
+    second = prepare()[1]
+    assert second["sha256"] != first["sha256"] and second["train"] + second["test"] == 6
+    shutil.rmtree(tmp_path / "photos")
+    empty(tmp_path, save)
+    with pytest.raises(SystemExit):
+        prepare()
+    assert notebooks.read(tmp_path / "data" / "photos-16px" / "images.json") == second
+
+
+@pytest.fixture
+def settings(prepare, save, tmp_path, monkeypatch):
+    """A function: what is wrong with pre-training on 40 x 40 images of tmp_path/photos, the smallest 6 pixels wide."""
+    for i in range(40):
+        save(f"{i}.png", plain(RED, 20 if i else 6))
+    prepare(40)
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    defaults = {
+        name.lower(): value for name, value in notebooks.parameters(ROOT / notebooks.PRETRAINING).items()
+    }
+    own = {"images": "data/photos-40px", "train_images": 32, "batch_size": 16, "patch_size": 5}
+    return lambda **change: notebooks.problem(defaults | own | change)
+
+
+def test_good_settings_pass(settings):
+    assert settings() is None and settings(patch_size=2, validation_images=16) is None
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"patch_size": 6}, "does not divide 40"),
+        ({"patch_size": 8}, "0.png"),
+        ({"train_images": 33}, "at most 32"),
+        ({"batch_size": 33}, "BATCH_SIZE"),
+        ({"images": "data/other"}, "scripts/images.py"),
+        ({"encoder": "runs/none", "test_images": 8}, "no classes"),
+    ],
+    ids=str,
+)
+def test_wrong_settings_get_one_sentence(settings, change, says, one_sentence):
+    one_sentence(settings(**change))
+    assert says in settings(**change)
+
+
+@pytest.mark.parametrize(
+    "words", [["IMAGE_SIZE=64"], ["IMAGES=photos"], ["IMAGES=no-such-folder", "IMAGE_SIZE=8"]]
+)
+def test_wrong_words_get_one_sentence(words, one_sentence):
+    with pytest.raises(SystemExit) as stop:
+        notebooks.arguments(notebooks.PRETRAINING, words)
+    one_sentence(stop.value.code)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, mae):
+    """Photographs of CIFAR-10 saved by hand as files of many sizes, two classes, and a tiny run on them: (folder, run)."""
+    x, y, *_ = mae["load_cifar10"](ROOT / "data")
+    photos, rng = tmp_path_factory.mktemp("own") / "test-photos", np.random.default_rng(0)
+    for label, name in ((3, "cat"), (8, "ship")):
+        (photos / name).mkdir(parents=True)
+        for i in np.flatnonzero(y == label)[:60]:
+            size = tuple(int(side) for side in rng.integers(30, 70, 2))
+            Image.fromarray(x[i]).resize(size).save(photos / name / f"{i}.{'jpg' if i % 2 else 'png'}")
+    folder = ROOT / "runs" / "test-own"
+    shutil.rmtree(folder, ignore_errors=True)
+    words = ["RUN=test-own", f"IMAGES={photos}", "IMAGE_SIZE=24", "PATCH_SIZE=6", "ENCODER_LAYERS=2"]
+    words += ["DECODER_LAYERS=1", "EPOCHS=2", "WARMUP_EPOCHS=1", "BATCH_SIZE=32"]
+    done = run("tensorflow", notebooks.PRETRAINING, *words)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    yield photos, folder, words
+    for path in (folder, ROOT / "data" / "test-photos-24px", *(ROOT / "runs").glob("test-own-*")):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def test_encoder_takes_their_mean_and_spread(trained):
+    _, folder, _ = trained
+    x = np.load(ROOT / "data" / "test-photos-24px" / "x_train.npy").astype("float32")
+    encoder = keras.saving.load_model(folder / "encoder.keras")
+    scaled = encoder.get_layer("scale_pixels")(x)
+    assert abs(float(np.mean(scaled))) < 1e-3 and abs(float(np.std(scaled)) - 1) < 1e-3
+    card = notebooks.read(folder / "card.json")
+    assert card["images"] == {"size": 24, "channels": 3, "classes": ["cat", "ship"]}
+    assert (
+        card["images_sha256"] == notebooks.read(ROOT / "data" / "test-photos-24px" / "images.json")["sha256"]
+    )
+    assert card["data"] == "test-photos, 96 training images without their labels"
+    results = notebooks.read(folder / "results.json")
+    assert results["images"] == 24 and 0 < results["linear_probe"] <= 100
+
+
+@pytest.mark.parametrize(
+    "notebook, words",
+    [
+        (notebooks.PROBE, []),
+        (notebooks.CLASSIFICATION, ["LABELS_PER_CLASS=10", "BATCH_SIZE=10", "EPOCHS=2", "WARMUP_EPOCHS=1"]),
+    ],
+)
+def test_the_other_notebooks_take_them_too(trained, notebook, words):
+    """Size and numbers of images come from the encoder and the folder."""
+    photos, folder, _ = trained
+    name = f"test-own-{notebook.split('-')[0]}"
+    done = run(
+        "tensorflow", notebook, f"RUN={name}", f"IMAGES={photos}", f"ENCODER=runs/{folder.name}", *words
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    results = json.loads((ROOT / "runs" / name / "results.json").read_text())
+    if notebook == notebooks.PROBE:
+        assert results["images"] == {"training": 96, "of these validation": 9, "test": 24}
+        assert set(results["test"]) == {"probe, final tokens", "probe, all blocks", "neighbours"}
+    else:
+        assert results["images"] == 24 and 0 < results["accuracy"] <= 100
+
+
+def test_wrong_uses_get_one_sentence(trained, monkeypatch, one_sentence):
+    """Images of another size than the encoder's, other files under the same name, a release."""
+    import release
+
+    folder = trained[1]
+    probe = {name.lower(): value for name, value in notebooks.parameters(notebooks.PROBE).items()}
+    sentence = notebooks.problem(probe | {"encoder": f"runs/{folder.name}"})
+    one_sentence(sentence)
+    assert "[24, 24, 3]" in sentence and "[32, 32, 3]" in sentence
+    with pytest.raises(SystemExit) as stop:
+        release.publish(folder.name)
+    one_sentence(stop.value.code)
+    data = ROOT / "data" / "test-photos-24px" / "images.json"
+    about, start = notebooks.read(data), notebooks.read(folder / "provenance.json")
+    notebooks.write(data, about | {"sha256": "other"})
+    monkeypatch.setattr(notebooks, "provenance", lambda: {"backend": start["backend"]})
+    try:
+        with pytest.raises(SystemExit) as stop:
+            notebooks.open_run(folder, notebooks.read(folder / "settings.json"))
+    finally:
+        notebooks.write(data, about)
+    assert "images_sha256" in stop.value.code
+
+
+def test_without_classes_nothing_is_probed(trained, tmp_path):
+    """Fifty grey images: trained, drawn, exported, and said."""
+    photos = tmp_path / "test-grey"
+    photos.mkdir()
+    for path in sorted((trained[0] / "cat").iterdir())[:50]:
+        Image.open(path).convert("L").save(photos / path.name)
+    words = [word for word in trained[2] if not word.startswith(("RUN", "IMAGES"))]
+    try:
+        done = run("tensorflow", notebooks.PRETRAINING, "RUN=test-own-grey", f"IMAGES={photos}", *words)
+        assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+        assert "no classes, so nothing will be probed" in done.stdout
+        folder = ROOT / "runs" / "test-own-grey"
+        assert notebooks.read(folder / "results.json") == {"measured_on": "test", "images": 10}
+        assert keras.saving.load_model(folder / "encoder.keras").input.shape == (None, 24, 24, 1)
+    finally:
+        shutil.rmtree(ROOT / "data" / "test-grey-24px", ignore_errors=True)
+
+
+def test_average_precision_is_that_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    scores, labels = rng.normal(size=500), rng.integers(0, 2, 500)
+    assert elpv.average_precision(scores, labels) == pytest.approx(
+        100 * metrics.average_precision_score(labels, scores)
+    )
+
+
+def test_labelled_cells_keep_the_shares_of_the_classes():
+    labels = (np.arange(1000) % 10 < 3).astype("int32")
+    chosen = elpv.draw_labelled(labels, 50, 0)
+    assert len(set(chosen)) == 50 and labels[chosen].sum() == 15
+    assert set(elpv.draw_labelled(labels, 50, 1)) != set(chosen)
