@@ -24,19 +24,19 @@ import numpy as np  # noqa: E402
 
 PICTURES, TABLE, ENCODER = ROOT / "data" / "elpv", ROOT / "logs" / "elpv.csv", ROOT / "runs" / "elpv"
 PRETRAINING = {"PATCH_SIZE": 8, "BATCH_SIZE": 128, "EPOCHS": 400, "WARMUP_EPOCHS": 20}
-LABELS = {50: (10, 100), 100: (20, 100), 400: (40, 50)}  # number of labels: batch size and epochs, for all weights
-PROBE = 20, 200  # batch size and epochs of a probe
-METHODS = {  # (weights of the encoder, what learns): learning rates to choose from
+LABELS = 50, 100, 400
+BATCH_SIZE, STEPS = 20, 500  # with labels, for all methods
+METHODS = {  # (weights of the encoder, what learns): learning rates to choose from, of which 400 labels choose one for all
     ("untrained", "probe"): (1e-3, 1e-2, 1e-1),
     ("pre-trained", "probe"): (1e-3, 1e-2, 1e-1),
-    ("untrained", "all"): (1e-3, 4e-3, 1.6e-2),
-    ("pre-trained", "all"): (1e-3, 4e-3, 1.6e-2),
+    ("untrained", "all"): (1e-4, 3e-4, 1e-3),
+    ("pre-trained", "all"): (1e-4, 3e-4, 1e-3),
 }
 DRAWS = range(5)
 
 
 def bring():
-    """Copy the pictures of the installed package into data/elpv/sound and data/elpv/defective."""
+    """Copy the pictures of the installed package into data/elpv/sound and data/elpv/defective, unless they are there."""
     spec = importlib.util.find_spec("elpv_dataset")
     if spec is None:
         sys.exit("The package elpv-dataset is missing: `make elpv` installs it.")
@@ -77,36 +77,33 @@ class Cells:
         self.pictures = x, (y == defective).astype("int32"), x_test, (y_test == defective).astype("int32")
         self.features = {}
 
-    def encoder(self, weights):
+    def encoder(self, weights, seed=0):
         """The encoder, "pre-trained" or "untrained"."""
         encoder = keras.saving.load_model(ENCODER / "encoder.keras")
-        if weights == "pre-trained":
-            return encoder
-        keras.utils.set_random_seed(0)
-        return keras.models.clone_model(encoder)
+        keras.utils.set_random_seed(seed)
+        return encoder if weights == "pre-trained" else keras.models.clone_model(encoder)
 
-    def probe(self, weights, fit, asked, rate, labels):
+    def probe(self, weights, fit, asked, rate, draw):
         """Scores (Q, 2) of a linear probe on the means of the final tokens. fit, asked: positions; None asks the test pictures."""
         x, y, x_test, _ = self.pictures
         if weights not in self.features:
             pooled = self.tools["pooling_model"](self.encoder(weights))
             self.features[weights] = [self.tools["pooled_features"](pooled, part)[:, -1] for part in (x, x_test)]
         known, new = self.features[weights]
-        batch_size, epochs = PROBE
-        queries = new if asked is None else known[asked]
-        return self.tools["linear_probe"](known[fit], y[fit], queries, rate, epochs=epochs, batch_size=batch_size)
+        queries, epochs = new if asked is None else known[asked], STEPS * BATCH_SIZE // len(fit)
+        return self.tools["linear_probe"](known[fit], y[fit], queries, rate, epochs, BATCH_SIZE, seed=draw)
 
-    def all(self, weights, fit, asked, rate, labels):
+    def all(self, weights, fit, asked, rate, draw):
         """The same of the encoder and a linear layer, trained as regular-classification.ipynb does."""
         t, (x, y, x_test, _) = self.tools, self.pictures
-        batch_size, epochs = LABELS[labels]
-        keras.utils.set_random_seed(0)
-        model, steps = t["build_classifier"](self.encoder(weights), 2), len(fit) // batch_size
+        steps = len(fit) // BATCH_SIZE
+        epochs = STEPS // steps
+        model = t["build_classifier"](self.encoder(weights, draw), 2)
         s = notebooks.parameters(notebooks.CLASSIFICATION)
-        optimizer = t["build_adamw"](model, rate * batch_size / 256, s["WEIGHT_DECAY"], epochs, epochs // 10, steps)
+        optimizer = t["build_adamw"](model, rate, s["WEIGHT_DECAY"], epochs, epochs // 10, steps)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=s["LABEL_SMOOTHING"])
         model.compile(optimizer, loss, jit_compile=True)
-        batches = t["LabelledBatches"]([x[fit], y[fit]], batch_size, 0, 0, s["CROP_AREA"], s["BLEND"])
+        batches = t["LabelledBatches"]([x[fit], y[fit]], BATCH_SIZE, draw, 0, s["CROP_AREA"], s["BLEND"])
         model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
         return model.predict(x_test if asked is None else x[asked], batch_size=125, verbose=0)
 
@@ -133,15 +130,14 @@ def row(cells, method, labels, draw, rate, held_out):
     rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     weights, learns = method
     new = {"labels": labels, "weights": weights, "learns": learns, "draw": draw, "learning_rate": rate}
-    batch_size, epochs = LABELS[labels] if learns == "all" else PROBE
-    new |= {"held_out": held_out, "batch_size": batch_size, "epochs": epochs}
+    new |= {"held_out": held_out, "batch_size": BATCH_SIZE, "steps": STEPS}
     new["encoder"] = notebooks.sha256(ENCODER / "encoder.keras")[:12]
     for old in rows:
         if all(old[key] == str(value) for key, value in new.items()):
             return old
     start, (_, y, _, y_test) = notebooks.provenance(), cells.pictures
     fit, asked = np.split(draw_labelled(y, labels, draw), [labels - held_out])
-    scores = getattr(cells, learns)(weights, fit, asked if held_out else None, rate, labels)
+    scores = getattr(cells, learns)(weights, fit, asked if held_out else None, rate, draw)
     answers = y[asked] if held_out else y_test
     new["average_precision"] = round(average_precision(scores[:, 1] - scores[:, 0], answers), 2)
     new["accuracy"] = cells.tools["accuracy"](scores, answers)

@@ -24,7 +24,7 @@ import notebooks
 TOLERANCE = 1e-4
 OPEN = """open them
   from Python:      onnxruntime.InferenceSession("encoder.onnx").run(None, {{"images": images}})
-  from JavaScript:  await (await ort.InferenceSession.create("encoder.onnx")).run({{images: new ort.Tensor("float32", pixels, [1, {0}, {0}, 3])}})
+  from JavaScript:  await (await ort.InferenceSession.create("encoder.onnx")).run({{images: new ort.Tensor("float32", pixels, [1, {0}, {0}, {1}])}})
   from C++:         Ort::Session(env, "encoder.onnx", Ort::SessionOptions{{}}).Run({{}}, names, &images, 1, outputs, 1)"""
 
 
@@ -48,7 +48,9 @@ def masked_encoder(encoder, settings):
     patch_size, *sizes = (settings[name] for name in names)
     _, size, _, channels = encoder.input.shape
     fuse = settings.get("fuse_blocks", False)
-    masked = n["build_encoder"](size, patch_size, channels, *sizes, masked=True, fuse=fuse)
+    scaling = encoder.get_layer("scale_pixels")
+    pixels = -scaling.offset / scaling.scale, 1 / scaling.scale
+    masked = n["build_encoder"](size, patch_size, channels, *sizes, masked=True, fuse=fuse, pixels=pixels)
     if len(masked.get_weights()) != len(encoder.get_weights()):
         sys.exit("This encoder is of an older make, with query, key and value apart: train or choose a newer one.")
     masked.set_weights(encoder.get_weights())
@@ -99,7 +101,7 @@ def main(folder="", target=""):
     )
     export(painter(encoder, decoder, notebooks.read(source / "card.json")["settings"]), goal / "painter.onnx")
     export(exportable(encoder), goal / "encoder.onnx")
-    print(OPEN.format(encoder.input.shape[1]))
+    print(OPEN.format(encoder.input.shape[1], encoder.input.shape[3]))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Make arrays of a folder of your own images, for the notebooks' parameter IMAGES: python scripts/images.py FOLDER SIZE
 
 Writes data/<folder>-<size>px/: x_train.npy and x_test.npy (N, SIZE, SIZE, 1 or 3), uint8; y_train.npy and y_test.npy (N,),
-int32, positions in classes.npy; images.json, what a card needs. Sub-folders are classes. A fifth of each class, or of all,
-drawn once, is for testing. `make pretrain IMAGES=FOLDER IMAGE_SIZE=SIZE` does this first: docs/own-images.md.
+int32, positions in classes.npy; images.json, what a card needs. Sub-folders are classes. About a fifth, chosen by what is in
+the files, is for testing. `make pretrain IMAGES=FOLDER IMAGE_SIZE=SIZE` does this first: docs/own-images.md.
 """
 
 import collections
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -19,14 +20,23 @@ from notebooks import ROOT, read, sha256, write
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 ARRAYS = "x_train", "y_train", "x_test", "y_test", "classes"
+PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+LARGEST = 256  # pixels a side: this project is about small images
 
 
 def find(folder):
     """[(path, class name)] of the PNG and JPEG files in a folder, "" where there are no sub-folders; exits with a sentence if there are none."""
     if not folder.is_dir():
         sys.exit(f"IMAGES {folder} is no folder: name one that holds PNG or JPEG files, or sub-folders of them.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    found = [(path, path.relative_to(folder).parts[0] if path.parent != folder else "") for path in paths]
+    files = [pathlib.Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names]
+    files = sorted(path.relative_to(folder) for path in files if path.is_file())
+    files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
+    found = [path for path in files if path.suffix.lower() in SUFFIXES]
+    other = collections.Counter(path.suffix.lower() or path.name for path in files if path not in set(found))
+    if other:
+        told = ", ".join(f"{count} {suffix}" for suffix, count in other.most_common(5))
+        print(f"  left aside, since only PNG and JPEG files are read: {told}")
+    found = [(folder / path, path.parts[0] if len(path.parts) > 1 else "") for path in found]
     names = {name for _, name in found}
     if not found:
         sys.exit(f"IMAGES {folder} holds no PNG or JPEG file: name a folder that does.")
@@ -34,28 +44,41 @@ def find(folder):
         sys.exit(
             f"IMAGES {folder} holds images beside its sub-folders: give those a sub-folder, too, or take them out."
         )
+    if len(names) > 1 and {name.lower() for name in names} <= PARTS:
+        sys.exit(
+            f"IMAGES {folder} is split into {' and '.join(sorted(names))}: name a folder whose sub-folders are classes."
+        )
     return found
 
 
 def open_image(path, size):
-    """A PNG or JPEG file -> uint8 (size, size, 3), the centre square, resized, and its shorter side in pixels before; raises
-    OSError, ValueError or SyntaxError if that fails.
+    """A PNG or JPEG file -> uint8 (size, size, 3), the centre square, resized, on white where it is transparent, and its shorter
+    side in pixels before; raises an exception if that fails.
     """
     with Image.open(path) as image:
         image.load()
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):  # 16 bits a pixel
             image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         pixels = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
         return np.asarray(pixels), min(image.size)
 
 
-def split(labels):
-    """Positions (labels (M,)) to train on and to test with, each in random order: a fifth of each class, at least one, is for testing."""
-    order = np.random.RandomState(0).permutation(len(labels))
-    of_class = [order[labels[order] == label] for label in np.unique(labels)]
-    tested = np.concatenate([positions[: max(1, len(positions) // 5)] for positions in of_class])
-    held_out = np.isin(order, tested)
+def split(labels, digests):
+    """Positions (labels (M,)) to train on and to test with, each in the order of the files' digests, which is random.
+
+    An image whose digest can be divided by five is for testing, so it stays that when others come or go. Each class has at
+    least one image in both parts.
+    """
+    order = np.array(sorted(range(len(labels)), key=lambda i: digests[i]))
+    held_out = np.array([int(digests[i], 16) % 5 == 0 for i in order])
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels[order] == label)
+        if held_out[of_class].all() or not held_out[of_class].any():
+            held_out[of_class[0]] = not held_out[of_class[0]]
     return order[~held_out], order[held_out]
 
 
@@ -72,20 +95,26 @@ def prepare(folder, size):
     that cannot be done. Files that cannot be read are skipped and named.
     """
     folder = pathlib.Path(folder)
-    if not 1 <= size <= 1024:
-        sys.exit(f"IMAGE_SIZE {size} must be from 1 to 1024 pixels.")
+    if not 1 <= size <= LARGEST:
+        sys.exit(f"IMAGE_SIZE {size} must be from 1 to {LARGEST} pixels: all this is about small images.")
     found = find(folder)
     listing = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime] for path, _ in found]
     listing = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
     target = ROOT / "data" / f"{folder.resolve().name}-{size}px"
-    if (target / "images.json").exists() and read(target / "images.json")["listing"] == listing:
+    before = read(target / "images.json") if (target / "images.json").exists() else {}
+    if before.get("listing") == listing:
         return target
+    source = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
+    if target.exists() and before.get("source") != source:
+        sys.exit(
+            f"data/{target.name} holds something else than the arrays of {folder}: rename one of the two folders, or delete it."
+        )
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     print(f"reading {len(found)} files of {folder} ...", flush=True)
     try:
-        fill(partial, folder, found, size, listing)
+        fill(partial, folder, found, size, {"source": source, "listing": listing})
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     finally:
@@ -93,19 +122,20 @@ def prepare(folder, size):
     return target
 
 
-def fill(target, folder, found, size, listing):
+def fill(target, folder, found, size, origin):
     """Write arrays and images.json of the files `found` into the folder `target`."""
     images = np.lib.format.open_memmap(target / "all.npy", "w+", "uint8", (len(found), size, size, 3))
-    kept, skipped, grey, smallest = [], [], True, [size, ""]
+    kept, digests, skipped, grey, smallest = [], [], [], True, [size, ""]
     for path, name in found:
         try:
             image, side = open_image(path, size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # damaged files raise many kinds
             skipped.append(path.name)
             print(f"  skipped {path.relative_to(folder)}: {(str(error).splitlines() or ['cannot be read'])[0]}")
             continue
         images[len(kept)] = image
         kept.append(name)
+        digests.append(sha256(path))
         smallest = min(smallest, [side, str(path.relative_to(folder))])
         grey = grey and np.array_equal(image[..., :1] + np.zeros_like(image), image)
     counts = collections.Counter(kept)
@@ -120,7 +150,7 @@ def fill(target, folder, found, size, listing):
         )
     classes = sorted(counts)
     labels = np.array([classes.index(name) for name in kept], "int32")
-    parts = dict(zip(("train", "test"), split(labels)))
+    parts = dict(zip(("train", "test"), split(labels, digests)))
     for part, positions in parts.items():
         copy(images, positions, 1 if grey else 3, target / f"x_{part}.npy")
         np.save(target / f"y_{part}.npy", labels[positions])
@@ -128,7 +158,7 @@ def fill(target, folder, found, size, listing):
     (target / "all.npy").unlink()
     digests = "".join(sha256(target / f"{name}.npy") for name in ARRAYS)
     about = {"folder": folder.resolve().name, "size": size, "channels": 1 if grey else 3}
-    about |= {"classes": classes if len(classes) > 1 else [], "skipped": skipped, "listing": listing}
+    about |= {"classes": classes if len(classes) > 1 else [], "skipped": skipped, **origin}
     about |= {part: len(positions) for part, positions in parts.items()}
     about |= {"smallest_class": int(np.bincount(labels[parts["train"]]).min()), "smallest": smallest}
     write(target / "images.json", about | {"sha256": hashlib.sha256(digests.encode()).hexdigest()})

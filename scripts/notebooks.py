@@ -322,7 +322,9 @@ def card(folder, settings):
         "loss": {name: round(float(value), 5) for name, value in rows[max(rows)].items() if "loss" in name},
         **start,
         "sha256": {file.name: sha256(file) for file in files},
-        "licence": "MIT (code and weights)",
+        **(
+            {} if settings.get("images") else {"licence": "MIT (code and weights)"}
+        ),  # of your own images it is yours to say
     }
 
 
@@ -387,7 +389,8 @@ def write(path, content, **options):
 
 def sha256(path):
     """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def summary(folder):
@@ -436,7 +439,7 @@ def arguments(notebook, words):
         sys.exit("IMAGE_SIZE goes with IMAGES, a folder of your own images: those of CIFAR-10 are 32 x 32.")
     if not folder:
         return values
-    if not (ROOT / folder / "images.json").exists():
+    if not (ROOT / folder / "x_train.npy").exists():
         from images import prepare
 
         if size is None and "ENCODER" not in values:
@@ -446,6 +449,10 @@ def arguments(notebook, words):
             size = sys.exit(wrong) if wrong else input_shape(ROOT / values["ENCODER"] / "encoder.keras")[0]
         values["IMAGES"] = str(prepare(folder, size).relative_to(ROOT))
     about = about_images({"images": values["IMAGES"]})
+    if size not in (None, about["size"]):
+        sys.exit(
+            f"IMAGE_SIZE is {size}, but the arrays in {folder} have {about['size']} pixels a side: name the folder of the images."
+        )
     if not about["classes"]:
         print(f"{about['folder']} has no classes, so nothing will be probed", flush=True)
     numbers = {"TRAIN_IMAGES": about["train"]}

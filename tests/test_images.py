@@ -91,18 +91,15 @@ def test_grey_images_have_one_channel(prepare, save):
     assert prepare()[1]["channels"] == 3
 
 
-def test_a_fifth_of_each_class_is_for_testing(prepare, save):
+def test_about_a_fifth_is_for_testing(prepare, save):
     """Labels belong to their images, which are told apart by brightness; no image is lost or in both parts."""
     for name, number, first in (("dark", 20, 0), ("light", 35, 100)):
         for i in range(number):
             save(f"{name}/deeper/{i}.png", plain((first + 2 * i,) * 3))
     arrays, about = prepare()
     assert about["classes"] == arrays["classes"].tolist() == ["dark", "light"]
-    assert (about["train"], about["test"], about["smallest_class"]) == (16 + 28, 4 + 7, 16)
-    assert np.bincount(arrays["y_train"]).tolist() == [16, 28] and np.bincount(arrays["y_test"]).tolist() == [
-        4,
-        7,
-    ]
+    assert about["train"] + about["test"] == 55 and 3 <= about["test"] <= 22
+    assert about["smallest_class"] == np.bincount(arrays["y_train"]).min() and set(arrays["y_test"]) == {0, 1}
     seen = []
     for part in ("train", "test"):
         level = arrays[f"x_{part}"][:, 8, 8, 0]
@@ -112,6 +109,46 @@ def test_a_fifth_of_each_class_is_for_testing(prepare, save):
     assert not np.array_equal(np.sort(arrays["y_train"]), arrays["y_train"]), "the order should be random"
 
 
+def test_an_image_keeps_its_part_when_others_come(prepare, save):
+    """So an encoder never meets in a test what it was trained on."""
+
+    def parts():
+        arrays = prepare()[0]
+        return [set(arrays[f"x_{part}"][:, 8, 8, 0].tolist()) for part in ("train", "test")]
+
+    for i in range(10, 60):
+        save(f"{i}.png", plain((2 * i,) * 3))
+    train, test = parts()
+    for i in range(10):
+        save(f"a{i}.png", plain((2 * i,) * 3))
+    more_train, more_test = parts()
+    assert train <= more_train and test <= more_test and len(more_train | more_test) == 60
+
+
+def test_each_class_is_in_both_parts():
+    """Even if the digests of its files would have it otherwise."""
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    train, test = images.split(labels, ["5", "a", "1", "2", "5", "1"])
+    assert sorted(labels[train]) == sorted(labels[test]) == [0, 1, 2]
+
+
+def test_transparent_pictures_lie_on_white(prepare, save):
+    for name in ("a.png", "b.png"):
+        save(name, Image.new("RGBA", (20, 20), (0, 0, 0, 0)))
+    assert (prepare()[0]["x_train"] == 255).all()
+
+
+def test_linked_classes_and_other_files(prepare, save, tmp_path, capsys):
+    """A class may be a link to a folder elsewhere; files of other kinds are counted."""
+    for i in range(3):
+        save(f"cat/{i}.png", plain(RED))
+        save(f"../elsewhere/{i}.png", plain(BLUE))
+    (tmp_path / "photos" / "dog").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos" / "cat" / "3.webp").write_text("not read")
+    assert prepare()[1]["classes"] == ["cat", "dog"]
+    assert "1 .webp" in capsys.readouterr().out
+
+
 def test_unreadable_files_are_skipped_and_named(prepare, save, capsys):
     for i in range(5):
         save(f"{i}.png", plain(RED))
@@ -119,6 +156,7 @@ def test_unreadable_files_are_skipped_and_named(prepare, save, capsys):
     whole.write_bytes(whole.read_bytes()[:1500])
     whole.with_name("text.png").write_text("this is no picture")
     whole.with_name("notes.txt").write_text("this is not looked at")
+    whole.with_name("._0.png").write_text("nor is what is hidden")
     about = prepare()[1]
     assert about["skipped"] == ["cut.jpg", "text.png"] and about["train"] + about["test"] == 5
     told = capsys.readouterr().out
@@ -157,7 +195,13 @@ def mixed(folder, save):
         save(name, plain(RED))
 
 
-@pytest.mark.parametrize("make", [nothing, empty, single, broken, lonely, mixed])
+def divided(folder, save):
+    """Training and test images in sub-folders, classes below."""
+    for name in ("train/cat/1.png", "train/cat/2.png", "test/cat/1.png", "test/cat/2.png"):
+        save(name, plain(RED))
+
+
+@pytest.mark.parametrize("make", [nothing, empty, single, broken, lonely, mixed, divided])
 def test_wrong_folders_get_one_sentence(make, prepare, save, tmp_path, one_sentence):
     make(tmp_path, save)
     with pytest.raises(SystemExit) as stop:
@@ -166,7 +210,7 @@ def test_wrong_folders_get_one_sentence(make, prepare, save, tmp_path, one_sente
     assert "photos" in stop.value.code and not list(tmp_path.glob("data/*"))
 
 
-@pytest.mark.parametrize("size", [0, 1025])
+@pytest.mark.parametrize("size", [0, 257])
 def test_wrong_size(size, prepare, save, one_sentence):
     save("a.png", plain(RED))
     with pytest.raises(SystemExit) as stop:
@@ -190,22 +234,43 @@ def test_what_is_there_is_used_until_the_folder_changes(prepare, save, tmp_path,
     assert notebooks.read(tmp_path / "data" / "photos-16px" / "images.json") == second
 
 
+def test_a_folder_of_somebody_else_is_left_alone(prepare, save, tmp_path, one_sentence):
+    """Whether it is no folder of arrays, or that of other images with the same name."""
+    for i in range(5):
+        save(f"{i}.png", plain(RED))
+        save(f"../other/photos/{i}.png", plain(BLUE))
+    mine = tmp_path / "data" / "photos-16px"
+    mine.mkdir(parents=True)
+    (mine / "precious.txt").write_text("mine")
+    with pytest.raises(SystemExit) as stop:
+        prepare()
+    one_sentence(stop.value.code)
+    assert (mine / "precious.txt").read_text() == "mine"
+    shutil.rmtree(mine)
+    about = prepare()[1]
+    with pytest.raises(SystemExit) as stop:
+        images.prepare(tmp_path / "other" / "photos", 16)
+    one_sentence(stop.value.code)
+    assert notebooks.read(mine / "images.json") == about
+
+
 @pytest.fixture
 def settings(prepare, save, tmp_path, monkeypatch):
     """A function: what is wrong with pre-training on 40 x 40 images of tmp_path/photos, the smallest 6 pixels wide."""
     for i in range(40):
-        save(f"{i}.png", plain(RED, 20 if i else 6))
+        save(f"{i}.png", plain((i, 0, 0), 20 if i else 6))
     prepare(40)
     monkeypatch.setattr(notebooks, "ROOT", tmp_path)
     defaults = {
         name.lower(): value for name, value in notebooks.parameters(ROOT / notebooks.PRETRAINING).items()
     }
-    own = {"images": "data/photos-40px", "train_images": 32, "batch_size": 16, "patch_size": 5}
+    train = notebooks.read(tmp_path / "data/photos-40px/images.json")["train"]
+    own = {"images": "data/photos-40px", "train_images": train, "batch_size": 8, "patch_size": 5}
     return lambda **change: notebooks.problem(defaults | own | change)
 
 
 def test_good_settings_pass(settings):
-    assert settings() is None and settings(patch_size=2, validation_images=16) is None
+    assert settings() is None and settings(patch_size=2, validation_images=8) is None
 
 
 @pytest.mark.parametrize(
@@ -213,8 +278,8 @@ def test_good_settings_pass(settings):
     [
         ({"patch_size": 6}, "does not divide 40"),
         ({"patch_size": 8}, "0.png"),
-        ({"train_images": 33}, "at most 32"),
-        ({"batch_size": 33}, "BATCH_SIZE"),
+        ({"train_images": 40}, "TRAIN_IMAGES (at most"),
+        ({"batch_size": 40}, "BATCH_SIZE"),
         ({"images": "data/other"}, "scripts/images.py"),
         ({"encoder": "runs/none", "test_images": 8}, "no classes"),
     ],
@@ -266,9 +331,11 @@ def test_encoder_takes_their_mean_and_spread(trained):
     assert (
         card["images_sha256"] == notebooks.read(ROOT / "data" / "test-photos-24px" / "images.json")["sha256"]
     )
-    assert card["data"] == "test-photos, 96 training images without their labels"
+    about = notebooks.read(ROOT / "data" / "test-photos-24px" / "images.json")
+    assert card["data"] == f"test-photos, {about['train']} training images without their labels"
+    assert "licence" not in card
     results = notebooks.read(folder / "results.json")
-    assert results["images"] == 24 and 0 < results["linear_probe"] <= 100
+    assert results["images"] == about["test"] and 0 < results["linear_probe"] <= 100
 
 
 @pytest.mark.parametrize(
@@ -287,11 +354,16 @@ def test_the_other_notebooks_take_them_too(trained, notebook, words):
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     results = json.loads((ROOT / "runs" / name / "results.json").read_text())
+    about = notebooks.read(ROOT / "data" / "test-photos-24px" / "images.json")
     if notebook == notebooks.PROBE:
-        assert results["images"] == {"training": 96, "of these validation": 9, "test": 24}
+        assert results["images"] == {
+            "training": about["train"],
+            "of these validation": about["train"] // 10,
+            "test": about["test"],
+        }
         assert set(results["test"]) == {"probe, final tokens", "probe, all blocks", "neighbours"}
     else:
-        assert results["images"] == 24 and 0 < results["accuracy"] <= 100
+        assert results["images"] == about["test"] and 0 < results["accuracy"] <= 100
 
 
 def test_wrong_uses_get_one_sentence(trained, monkeypatch, one_sentence):
@@ -330,7 +402,7 @@ def test_without_classes_nothing_is_probed(trained, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr[-3000:]
         assert "no classes, so nothing will be probed" in done.stdout
         folder = ROOT / "runs" / "test-own-grey"
-        assert notebooks.read(folder / "results.json") == {"measured_on": "test", "images": 10}
+        assert set(notebooks.read(folder / "results.json")) == {"measured_on", "images"}
         assert keras.saving.load_model(folder / "encoder.keras").input.shape == (None, 24, 24, 1)
     finally:
         shutil.rmtree(ROOT / "data" / "test-grey-24px", ignore_errors=True)
