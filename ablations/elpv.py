@@ -139,6 +139,7 @@ def row(cells, method, labels, draw, rate, held_out):
     fit, asked = np.split(draw_labelled(y, labels, draw), [labels - held_out])
     scores = getattr(cells, learns)(weights, fit, asked if held_out else None, rate, draw)
     answers = y[asked] if held_out else y_test
+    new |= {"test": len(answers), "test_defective": int(answers.sum())}
     new["average_precision"] = round(average_precision(scores[:, 1] - scores[:, 0], answers), 2)
     new["accuracy"] = cells.tools["accuracy"](scores, answers)
     new |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
