@@ -1,9 +1,11 @@
 """Your own images: what is read, how it is split, what is refused, and the three notebooks on them."""
 
 import json
+import os
 import shutil
 
 import elpv
+import export
 import images
 import keras
 import notebooks
@@ -391,14 +393,15 @@ def test_wrong_uses_get_one_sentence(trained, monkeypatch, one_sentence):
 
 
 def test_without_classes_nothing_is_probed(trained, tmp_path):
-    """Fifty grey images: trained, drawn, exported, and said."""
+    """Fifty grey images: trained, drawn, exported, and said. On JAX, if it is there."""
+    backend = "jax" if os.environ.get("JAX_PYTHON") else "tensorflow"
     photos = tmp_path / "test-grey"
     photos.mkdir()
     for path in sorted((trained[0] / "cat").iterdir())[:50]:
         Image.open(path).convert("L").save(photos / path.name)
     words = [word for word in trained[2] if not word.startswith(("RUN", "IMAGES"))]
     try:
-        done = run("tensorflow", notebooks.PRETRAINING, "RUN=test-own-grey", f"IMAGES={photos}", *words)
+        done = run(backend, notebooks.PRETRAINING, "RUN=test-own-grey", f"IMAGES={photos}", *words)
         assert done.returncode == 0, done.stdout + done.stderr[-3000:]
         assert "no classes, so nothing will be probed" in done.stdout
         folder = ROOT / "runs" / "test-own-grey"
@@ -406,6 +409,16 @@ def test_without_classes_nothing_is_probed(trained, tmp_path):
         assert keras.saving.load_model(folder / "encoder.keras").input.shape == (None, 24, 24, 1)
     finally:
         shutil.rmtree(ROOT / "data" / "test-grey-24px", ignore_errors=True)
+
+
+def test_exported_encoder_keeps_its_scale(mae):
+    """The masked encoder in the ONNX files scales pixels as the one that was trained."""
+    encoder = mae["build_encoder"](16, 4, 1, 16, 1, 2, 2, masked=False, pixels=(90, 30))
+    settings = {"patch_size": 4, "encoder_width": 16, "encoder_layers": 1, "encoder_heads": 2, "mlp_ratio": 2}
+    masked = export.masked_encoder(encoder, settings)
+    x = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 1)).astype("float32")
+    everything = np.tile(np.arange(16, dtype="int32"), (2, 1))
+    np.testing.assert_allclose(masked([x, everything]), encoder(x), atol=1e-4)
 
 
 def test_average_precision_is_that_of_scikit_learn():
