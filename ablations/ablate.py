@@ -81,11 +81,7 @@ def ablate(name, seed=0):
     row |= {"seconds": round(sum(seconds)), "encoder_parameters": encoder.count_params(), "hardware": start["hardware"]}
     backend = f"{start['backend']} {start['versions'][start['backend']]}"
     row |= {"keras": start["versions"]["keras"], "backend": backend, "commit": start["commit"]}
-    with TABLE.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row, lineterminator="\n")
-        if not rows:
-            writer.writeheader()
-        writer.writerow(row)
+    notebooks.add_row(TABLE, row)
     print(json.dumps(row), flush=True)
 
 

@@ -111,12 +111,11 @@ class Cells:
 def main():
     """Fill the table."""
     bring()
-    folder = images.prepare(PICTURES, 64)
     words = [f"{key}={value}" for key, value in PRETRAINING.items()]
     values = notebooks.arguments(notebooks.PRETRAINING, ["RUN=elpv", f"IMAGES={PICTURES}", "IMAGE_SIZE=64", *words])
     notebooks.run(notebooks.PRETRAINING, **values)
     shutil.copyfile(ENCODER / "card.json", TABLE.with_suffix(".json"))
-    cells = Cells(folder)
+    cells = Cells(ROOT / values["IMAGES"])
     for method, rates in METHODS.items():
         tries = [row(cells, method, 400, 0, rate, 80) for rate in rates]  # a fifth of draw 0 chooses for all
         best = max(tries, key=lambda found: float(found["average_precision"]))["learning_rate"]
@@ -143,12 +142,7 @@ def row(cells, method, labels, draw, rate, held_out):
     new["average_precision"] = round(average_precision(scores[:, 1] - scores[:, 0], answers), 2)
     new["accuracy"] = cells.tools["accuracy"](scores, answers)
     new |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
-    first = not TABLE.exists()
-    with TABLE.open("a", newline="") as file:
-        writer = csv.DictWriter(file, new, lineterminator="\n")
-        if first:
-            writer.writeheader()
-        writer.writerow(new)
+    notebooks.add_row(TABLE, new)
     print(new, flush=True)
     return new
 

@@ -99,12 +99,7 @@ def row(measure, method, per_class, draw, rate, held_out):
     accuracy, seconds = measure(method, per_class, draw, rate, held_out)
     new |= {"accuracy": accuracy, "seconds": seconds}
     new |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
-    first = not TABLE.exists()
-    with TABLE.open("a", newline="") as file:
-        writer = csv.DictWriter(file, new, lineterminator="\n")
-        if first:
-            writer.writeheader()
-        writer.writerow(new)
+    notebooks.add_row(TABLE, new)
     print(new, flush=True)
     return new
 

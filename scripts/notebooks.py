@@ -322,9 +322,8 @@ def card(folder, settings):
         "loss": {name: round(float(value), 5) for name, value in rows[max(rows)].items() if "loss" in name},
         **start,
         "sha256": {file.name: sha256(file) for file in files},
-        **(
-            {} if settings.get("images") else {"licence": "MIT (code and weights)"}
-        ),  # of your own images it is yours to say
+        # with your own images it is yours to say
+        **({} if settings.get("images") else {"licence": "MIT (code and weights)"}),
     }
 
 
@@ -385,6 +384,16 @@ def write(path, content, **options):
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1, allow_nan=False, **options) + "\n")
     partial.replace(path)
+
+
+def add_row(table, row):
+    """Add a row, a dict, to a CSV file, which gets a header line if it is new."""
+    first = not table.exists()
+    with table.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row, lineterminator="\n")
+        if first:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def sha256(path):
