@@ -1,8 +1,8 @@
 """Solar cells: is pre-training worth it for two thousand pictures and a hundred labels? Into logs/elpv.csv: make elpv
 
 The package elpv-dataset (Deitsch et al., arXiv 1807.02894) holds 2,624 pictures of solar cells and how likely each is to be
-defective; here 0.5 and more counts as defective. Everything is what `make pretrain IMAGES=data/elpv` does, and then labels of
-50, 100 and 400 of the training pictures are used in four ways. Rows that are there are left alone.
+defective; here 0.5 and more counts as defective. The encoder is pre-trained on all of them, without labels. Then the pictures
+are split five times: a fifth is tested, and 50, 100 and 400 of the others have labels. Rows that are there are left alone.
 """
 
 import csv
@@ -22,7 +22,7 @@ import keras  # noqa: E402
 import notebooks  # noqa: E402
 import numpy as np  # noqa: E402
 
-PICTURES, TABLE, ENCODER = ROOT / "data" / "elpv", ROOT / "logs" / "elpv.csv", ROOT / "runs" / "elpv"
+PICTURES, TABLE, ENCODER = ROOT / "data" / "elpv", ROOT / "logs" / "elpv.csv", ROOT / "runs" / "elpv-all"
 PRETRAINING = {"PATCH_SIZE": 8, "BATCH_SIZE": 128, "EPOCHS": 400, "WARMUP_EPOCHS": 20}
 LABELS = 50, 100, 400
 BATCH_SIZE, STEPS = 20, 500  # with labels, for all methods
@@ -32,7 +32,7 @@ METHODS = {  # (weights of the encoder, what learns): learning rates to choose f
     ("untrained", "all"): (1e-4, 3e-4, 1e-3),
     ("pre-trained", "all"): (1e-4, 3e-4, 1e-3),
 }
-DRAWS = range(5)
+FIFTHS = range(5)
 
 
 def bring():
@@ -49,6 +49,22 @@ def bring():
             shutil.copyfile(source / name, target)
 
 
+def join(folder):
+    """The folder with the arrays of scripts/images.py, but with all pictures to train on; the test pictures are among them."""
+    target = folder.with_name("elpv-all-64px")
+    target.mkdir(exist_ok=True)
+    for name in "xy":
+        parts = [np.load(folder / f"{name}_{part}.npy") for part in ("train", "test")]
+        np.save(target / f"{name}_train.npy", np.concatenate(parts))
+        np.save(target / f"{name}_test.npy", parts[1])
+    shutil.copyfile(folder / "classes.npy", target / "classes.npy")
+    about = notebooks.read(folder / "images.json")
+    about["train"] += about["test"]
+    about["sha256"] = images.digest(target)
+    notebooks.write(target / "images.json", about)
+    return target
+
+
 def average_precision(scores, labels):
     """Average precision in %, the mean of the precision at each positive: scores (M,), labels (M,), 1 = positive."""
     found = labels[np.argsort(-scores, kind="stable")]
@@ -56,25 +72,47 @@ def average_precision(scores, labels):
     return 100 * float(precision[found == 1].mean())
 
 
-def draw_labelled(labels, number, draw):
+def fifths(labels, seed):
+    """In which of five parts each picture is, (M,), drawn so that each class (labels (M,)) is spread evenly."""
+    rng, part = np.random.default_rng(seed), np.empty(len(labels), "int64")
+    for label in np.unique(labels):
+        of_class = rng.permutation(np.flatnonzero(labels == label))
+        part[of_class] = np.arange(len(of_class)) % 5
+    return part
+
+
+def draw_labelled(labels, number, seed):
     """Positions (number,) of pictures drawn so that each class keeps its share, in random order."""
-    rng = np.random.default_rng(draw)
+    rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
     positive = round(number * labels.mean())
     of_class = order[labels[order] == 1][:positive], order[labels[order] == 0][: number - positive]
     return rng.permutation(np.concatenate(of_class))
 
 
+def choose_pictures(labels, number, split, held_out):
+    """Positions of the pictures to learn from and of those to ask, among all (labels (M,)).
+
+    In each of five splits another fifth of all pictures is asked, and `number` of the others have labels. If `held_out` is
+    from 0 to 4, that fifth of the labelled pictures is asked instead, and the rest of them is learned from.
+    """
+    tested = fifths(labels, 0) == split
+    others = np.flatnonzero(~tested)
+    labelled = others[draw_labelled(labels[others], number, split)]
+    if held_out is None:
+        return labelled, np.flatnonzero(tested)
+    inner = fifths(labels[labelled], split) == held_out
+    return labelled[~inner], labelled[inner]
+
+
 class Cells:
     """The pictures, the pre-trained encoder and what the notebooks define."""
 
     def __init__(self, folder):
-        self.pictures = [np.load(folder / f"{name}.npy") for name in images.ARRAYS]
-        self.classes = self.pictures.pop().tolist()
+        self.x = np.load(folder / "x_train.npy")
+        defective = np.load(folder / "classes.npy").tolist().index("defective")
+        self.y = (np.load(folder / "y_train.npy") == defective).astype("int32")
         self.tools = notebooks.definitions(notebooks.PROBE) | notebooks.definitions(notebooks.CLASSIFICATION)
-        x, y, x_test, y_test = self.pictures
-        defective = self.classes.index("defective")
-        self.pictures = x, (y == defective).astype("int32"), x_test, (y_test == defective).astype("int32")
         self.features = {}
 
     def encoder(self, weights, seed=0):
@@ -83,61 +121,58 @@ class Cells:
         keras.utils.set_random_seed(seed)
         return encoder if weights == "pre-trained" else keras.models.clone_model(encoder)
 
-    def probe(self, weights, fit, asked, rate, draw):
-        """Scores (Q, 2) of a linear probe on the means of the final tokens. fit, asked: positions; None asks the test pictures."""
-        x, y, x_test, _ = self.pictures
+    def probe(self, weights, fit, asked, rate, seed):
+        """Scores (Q, 2) of a linear probe on the means of the final tokens; fit and asked (Q,) are positions of pictures."""
         if weights not in self.features:
             pooled = self.tools["pooling_model"](self.encoder(weights))
-            self.features[weights] = [self.tools["pooled_features"](pooled, part)[:, -1] for part in (x, x_test)]
-        known, new = self.features[weights]
-        queries, epochs = new if asked is None else known[asked], STEPS * BATCH_SIZE // len(fit)
-        return self.tools["linear_probe"](known[fit], y[fit], queries, rate, epochs, BATCH_SIZE, seed=draw)
+            self.features[weights] = self.tools["pooled_features"](pooled, self.x)[:, -1]
+        known, epochs = self.features[weights], STEPS * BATCH_SIZE // len(fit)
+        return self.tools["linear_probe"](known[fit], self.y[fit], known[asked], rate, epochs, BATCH_SIZE, seed=seed)
 
-    def all(self, weights, fit, asked, rate, draw):
+    def all(self, weights, fit, asked, rate, seed):
         """The same of the encoder and a linear layer, trained as regular-classification.ipynb does."""
-        t, (x, y, x_test, _) = self.tools, self.pictures
-        steps = len(fit) // BATCH_SIZE
+        t, steps = self.tools, len(fit) // BATCH_SIZE
         epochs = STEPS // steps
-        model = t["build_classifier"](self.encoder(weights, draw), 2)
+        model = t["build_classifier"](self.encoder(weights, seed), 2)
         s = notebooks.parameters(notebooks.CLASSIFICATION)
         optimizer = t["build_adamw"](model, rate, s["WEIGHT_DECAY"], epochs, epochs // 10, steps)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=s["LABEL_SMOOTHING"])
         model.compile(optimizer, loss, jit_compile=True)
-        batches = t["LabelledBatches"]([x[fit], y[fit]], BATCH_SIZE, draw, 0, s["CROP_AREA"], s["BLEND"])
+        batches = t["LabelledBatches"]([self.x[fit], self.y[fit]], BATCH_SIZE, seed, 0, s["CROP_AREA"], s["BLEND"])
         model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
-        return model.predict(x_test if asked is None else x[asked], batch_size=125, verbose=0)
+        return model.predict(self.x[asked], batch_size=125, verbose=0)
 
 
 def main():
     """Fill the table."""
     bring()
+    folder = join(images.prepare(PICTURES, 64))
     words = [f"{key}={value}" for key, value in PRETRAINING.items()]
-    values = notebooks.arguments(notebooks.PRETRAINING, ["RUN=elpv", f"IMAGES={PICTURES}", "IMAGE_SIZE=64", *words])
+    values = notebooks.arguments(notebooks.PRETRAINING, [f"RUN={ENCODER.name}", f"IMAGES={folder.relative_to(ROOT)}", *words])
     notebooks.run(notebooks.PRETRAINING, **values)
     shutil.copyfile(ENCODER / "card.json", TABLE.with_suffix(".json"))
-    cells = Cells(ROOT / values["IMAGES"])
+    cells = Cells(folder)
     for method, rates in METHODS.items():
-        tries = [row(cells, method, 400, 0, rate, 80) for rate in rates]  # a fifth of draw 0 chooses for all
-        best = max(tries, key=lambda found: float(found["average_precision"]))["learning_rate"]
+        quality = {rate: [row(cells, method, 400, 0, rate, fifth) for fifth in FIFTHS] for rate in rates}
+        best = max(rates, key=lambda rate: sum(float(found["average_precision"]) for found in quality[rate]))
         for labels in LABELS:
-            for draw in DRAWS:
-                row(cells, method, labels, draw, float(best), 0)
+            for split in FIFTHS:
+                row(cells, method, labels, split, best, None)
 
 
-def row(cells, method, labels, draw, rate, held_out):
+def row(cells, method, labels, split, rate, held_out):
     """The table's row of one run, which is done and added if it is not there yet."""
     rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     weights, learns = method
-    new = {"labels": labels, "weights": weights, "learns": learns, "draw": draw, "learning_rate": rate}
-    new |= {"held_out": held_out, "batch_size": BATCH_SIZE, "steps": STEPS}
+    new = {"labels": labels, "weights": weights, "learns": learns, "split": split, "learning_rate": rate}
+    new |= {"held_out": "" if held_out is None else held_out, "batch_size": BATCH_SIZE, "steps": STEPS}
     new["encoder"] = notebooks.sha256(ENCODER / "encoder.keras")[:12]
     for old in rows:
         if all(old[key] == str(value) for key, value in new.items()):
             return old
-    start, (_, y, _, y_test) = notebooks.provenance(), cells.pictures
-    fit, asked = np.split(draw_labelled(y, labels, draw), [labels - held_out])
-    scores = getattr(cells, learns)(weights, fit, asked if held_out else None, rate, draw)
-    answers = y[asked] if held_out else y_test
+    start = notebooks.provenance()
+    fit, asked = choose_pictures(cells.y, labels, split, held_out)
+    scores, answers = getattr(cells, learns)(weights, fit, asked, rate, split), cells.y[asked]
     new |= {"test": len(answers), "test_defective": int(answers.sum())}
     new["average_precision"] = round(average_precision(scores[:, 1] - scores[:, 0], answers), 2)
     new["accuracy"] = cells.tools["accuracy"](scores, answers)

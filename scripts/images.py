@@ -90,6 +90,11 @@ def copy(images, positions, channels, path):
         target[start : start + 1000] = images[chosen][..., :channels]
 
 
+def digest(target):
+    """What tells the arrays in a folder from others."""
+    return hashlib.sha256("".join(sha256(target / f"{name}.npy") for name in ARRAYS).encode()).hexdigest()
+
+
 def prepare(folder, size):
     """The folder in data/ with the arrays of `folder`, `size` pixels a side, made unless it is there; exits with a sentence if
     that cannot be done. Files that cannot be read are skipped and named.
@@ -156,12 +161,11 @@ def fill(target, folder, found, size, origin):
         np.save(target / f"y_{part}.npy", labels[positions])
     np.save(target / "classes.npy", np.array(classes))
     (target / "all.npy").unlink()
-    digests = "".join(sha256(target / f"{name}.npy") for name in ARRAYS)
     about = {"folder": folder.resolve().name, "size": size, "channels": 1 if grey else 3}
     about |= {"classes": classes if len(classes) > 1 else [], "skipped": skipped, **origin}
     about |= {part: len(positions) for part, positions in parts.items()}
     about |= {"smallest_class": int(np.bincount(labels[parts["train"]]).min()), "smallest": smallest}
-    write(target / "images.json", about | {"sha256": hashlib.sha256(digests.encode()).hexdigest()})
+    write(target / "images.json", about | {"sha256": digest(target)})
     sort = f"{len(classes)} classes" if len(classes) > 1 else "no classes"
     colour = "grey" if grey else "colour"
     print(f"{len(kept)} {colour} images of {size} x {size} pixels, {sort}, {len(skipped)} files skipped", flush=True)
