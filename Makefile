@@ -29,7 +29,7 @@ probe: data  ## run linear-probe.ipynb: make probe RUN=probe-deep ENCODER=runs/d
 classify: data  ## run regular-classification.ipynb: make classify RUN=scratch PRETRAINED=False
 	$(BIN)/python scripts/notebooks.py regular-classification.ipynb $(PARAMETERS)
 
-labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labels.csv: make labels, or make labels N="10 50"
+labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labels.csv: make labels, or N="10 50", or N=blocks
 	$(BIN)/python scripts/few_labels.py $(N)
 
 ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make ablate NAME=cross-50 SEED=1

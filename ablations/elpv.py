@@ -148,7 +148,9 @@ def main():
     bring()
     folder = join(images.prepare(PICTURES, 64))
     words = [f"{key}={value}" for key, value in PRETRAINING.items()]
-    values = notebooks.arguments(notebooks.PRETRAINING, [f"RUN={ENCODER.name}", f"IMAGES={folder.relative_to(ROOT)}", *words])
+    values = notebooks.arguments(
+        notebooks.PRETRAINING, [f"RUN={ENCODER.name}", f"IMAGES={folder.relative_to(ROOT)}", *words]
+    )
     notebooks.run(notebooks.PRETRAINING, **values)
     shutil.copyfile(ENCODER / "card.json", TABLE.with_suffix(".json"))
     cells = Cells(folder)

@@ -1,7 +1,8 @@
 """What few labels are worth: regular-classification.ipynb from scratch and fine-tuned, and linear probes, into logs/labels.csv.
 
-    python scripts/few_labels.py [LABELS_PER_CLASS ...]
+    python scripts/few_labels.py [LABELS_PER_CLASS ...] [blocks]
 
+"blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9).
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
 """
@@ -27,16 +28,17 @@ SCHEDULES = {  # by labels a class
     500: {"BATCH_SIZE": 100, "EPOCHS": 40},
 }
 DRAWS = 0, 1, 2
-STARTS = {"scratch": False, "fine-tuned": True}  # method: PRETRAINED
+STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
+BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}
 PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
 RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (1e-3, 1e-2, 1e-1))}
 
 
 def train(method, per_class, draw, rate, held_out):
     """(accuracy in %, seconds of training) of one run of the notebook."""
-    name = f"labels-{per_class}-{method}-{rate}-draw{draw}" + ("-held-out" if held_out else "")
+    name = f"labels-{per_class}-{method.replace(', last ', '-')}-{rate}-draw{draw}" + ("-held-out" if held_out else "")
     settings = {"LABELS_PER_CLASS": per_class, "DRAW": draw, "VALIDATION_IMAGES": held_out, "LEARNING_RATE": rate}
-    settings |= SCHEDULES[per_class] | {"PRETRAINED": STARTS[method], "ENCODER": ENCODER, "RUN": name}
+    settings |= SCHEDULES[per_class] | (STARTS | BLOCKS)[method] | {"ENCODER": ENCODER, "RUN": name}
     folder = notebooks.run(CLASSIFICATION, **settings)
     return read(folder / "results.json")["accuracy"], read(folder / "card.json")["seconds"]
 
@@ -73,12 +75,16 @@ class Prober:
 
 def main(*words):
     """Fill the table for these numbers of labels a class, or for all."""
-    if not set(words) <= set(map(str, SCHEDULES)):
-        sys.exit(f"{' '.join(words)!r} must be among {', '.join(map(str, SCHEDULES))}, the numbers of labels a class.")
+    plans = {str(per_class): [(per_class, *item) for item in RATES.items()] for per_class in SCHEDULES}
+    plans["blocks"] = [(50, method, RATES["fine-tuned"]) for method in BLOCKS]
+    if not set(words) <= set(plans):
+        sys.exit(
+            f"{' '.join(words)!r} must be among {', '.join(plans)}: numbers of labels a class, or which blocks learn."
+        )
     prober = Prober()
-    for per_class in map(int, words or SCHEDULES):
-        for method, rates in RATES.items():
-            measure = train if method in STARTS else prober
+    for plan in words or plans:
+        for per_class, method, rates in plans[plan]:
+            measure = prober if method in PROBES else train
             tries = [row(measure, method, per_class, 0, rate, 2 * per_class) for rate in rates]
             best = max(tries, key=lambda found: float(found["accuracy"]))["learning_rate"]
             for draw in DRAWS:
@@ -89,7 +95,7 @@ def row(measure, method, per_class, draw, rate, held_out):
     """The table's row of one run, which is done and added if it is not there yet."""
     rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     new = {"labels_per_class": per_class, "method": method, "draw": draw, "learning_rate": rate, "held_out": held_out}
-    schedule = SCHEDULES[per_class] if method in STARTS else PROBE_SCHEDULE
+    schedule = PROBE_SCHEDULE if method in PROBES else SCHEDULES[per_class]
     new |= {name.lower(): value for name, value in schedule.items()}
     new["encoder"] = notebooks.sha256(ROOT / ENCODER / "encoder.keras")[:12]
     for old in rows:

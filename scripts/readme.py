@@ -422,20 +422,22 @@ def scale(batch=256, network=125, faster=100):
 
 
 def elpv():
-    """What pre-training on solar cells is worth: average precision and accuracy on the test pictures, over draws of the labelled ones."""
+    """What pre-training on solar cells is worth: average precision and accuracy on the tested pictures, over five splits."""
     card = read(LOGS / "elpv.json")
     with open(LOGS / "elpv.csv") as file:
         rows = [row for row in csv.DictReader(file) if card["sha256"]["encoder.keras"].startswith(row["encoder"])]
-    measured = [row for row in rows if row["held_out"] == "0"]
-    test, positive = int(measured[0]["test"]), int(measured[0]["test_defective"])
+    measured = [row for row in rows if not row["held_out"]]
+    test, positive = ({row["split"]: int(row[name]) for row in measured} for name in ("test", "test_defective"))
+    share = 100 * sum(positive.values()) / sum(test.values())
     about = (
-        f"Pre-trained on {card['settings']['train_images']:,} pictures without labels, {card['epochs']} epochs; tested on {test} others, of which "
-        f"{100 * positive / test:.1f} % are defective. So guessing has an average precision of about {100 * positive / test:.1f} %, and calling every cell "
-        f"sound an accuracy of {100 - 100 * positive / test:.1f} %. Mean and standard deviation over draws of the labelled pictures:"
+        f"Pre-trained on all {card['settings']['train_images']:,} pictures without labels, {card['epochs']} epochs. In each of {len(test)} stratified splits "
+        f"another fifth, {min(test.values())} or {max(test.values())} pictures, is tested, and the labelled ones are drawn from the rest. {share:.1f} % of the pictures are defective. "
+        f"So guessing has an average precision of about {share:.1f} %, and calling every cell sound an accuracy of {100 - share:.1f} %. "
+        "Mean and standard deviation over the splits:"
     )
     tables = []
     for column, heading in (("average_precision", "average precision"), ("accuracy", "accuracy")):
-        lines = [[f"labels · {heading}, %", *CELLS.values(), "draws"]]
+        lines = [[f"labels · {heading}, %", *CELLS.values(), "splits"]]
         for labels in dict.fromkeys(row["labels"] for row in measured):
             draws = []
             for method in CELLS:

@@ -435,3 +435,39 @@ def test_labelled_cells_keep_the_shares_of_the_classes():
     chosen = elpv.draw_labelled(labels, 50, 0)
     assert len(set(chosen)) == 50 and labels[chosen].sum() == 15
     assert set(elpv.draw_labelled(labels, 50, 1)) != set(chosen)
+
+
+def test_every_cell_is_tested_once_and_never_learned_from_at_the_same_time():
+    labels = (np.arange(1000) % 10 < 3).astype("int32")
+    tested = []
+    for split in elpv.FIFTHS:
+        fit, asked = elpv.choose_pictures(labels, 100, split, None)
+        assert len(set(fit)) == 100 and labels[fit].sum() == 30 and not set(fit) & set(asked)
+        assert len(asked) == 200 and labels[asked].sum() == 60
+        tested += asked.tolist()
+        chosen = [elpv.choose_pictures(labels, 100, split, fifth) for fifth in elpv.FIFTHS]
+        assert all(sorted([*inner, *held_out]) == sorted(fit) for inner, held_out in chosen), (
+            "a setting saw a test cell"
+        )
+        assert sorted(np.concatenate([held_out for _, held_out in chosen])) == sorted(fit)
+        assert {(len(held_out), labels[held_out].sum()) for _, held_out in chosen} == {(20, 6)}
+    assert sorted(tested) == list(range(1000))
+
+
+def test_all_cells_are_pretrained_on(monkeypatch, tmp_path):
+    """The arrays of `make elpv` hold every picture once, with its label."""
+    monkeypatch.setattr(images, "ROOT", tmp_path)
+    rng = np.random.default_rng(0)
+    for name, count in (("sound", 12), ("defective", 6)):
+        (tmp_path / "elpv" / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (8, 8), "uint8") // 2 + 100 * (name == "sound")
+            Image.fromarray(pixels.astype("uint8")).save(tmp_path / "elpv" / name / f"{i}.png")
+    parts = images.prepare(tmp_path / "elpv", 8)
+    folder = elpv.join(parts)
+    x, y = (np.load(folder / f"{name}_train.npy") for name in "xy")
+    bright = x.mean(axis=(1, 2, 3)) > 110
+    assert len(np.unique(x, axis=0)) == len(x) == len(y) == 18
+    assert np.array_equal(y == np.load(folder / "classes.npy").tolist().index("sound"), bright)
+    about, before = (notebooks.read(path / "images.json") for path in (folder, parts))
+    assert about["train"] == 18 and about["sha256"] != before["sha256"]

@@ -140,6 +140,49 @@ def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path):
     assert len(asked) == len(rows), "rows that are there are left alone"
 
 
+def test_rate_is_chosen_for_each_number_of_blocks(monkeypatch, tmp_path):
+    """The notebook is given the number of blocks, and the runs have names that it takes."""
+    given = []
+
+    def run(notebook, **settings):
+        lower = notebooks.parameters(notebook) | settings
+        assert notebooks.problem({name.lower(): value for name, value in lower.items()}) is None
+        given.append(settings)
+        for name in ("results", "card"):
+            notebooks.write(tmp_path / f"{name}.json", {"accuracy": 50, "seconds": 1})
+        return tmp_path
+
+    monkeypatch.setattr(few_labels, "TABLE", tmp_path / "labels.csv")
+    monkeypatch.setattr(few_labels, "Prober", lambda: None)
+    monkeypatch.setattr(notebooks, "run", run)
+    few_labels.main("blocks")
+    assert {settings["TUNED_BLOCKS"] for settings in given} == {0, 1, 2, 4}
+    assert all(settings["LABELS_PER_CLASS"] == 50 and settings["PRETRAINED"] for settings in given)
+    assert len({settings["RUN"] for settings in given}) == len(given) == 4 * (3 + 3)
+
+
+def test_attention_received_is_that_of_keras(mae, classify, images):
+    """Beside Keras' own attention layer with the weights of the last block; a patch that all look at gets more."""
+    encoder = mae["build_encoder"](16, 4, 3, 16, 2, 2, 2, masked=False)
+    fused = encoder.get_layer("block_2_attention_query_key_value")
+    rng = np.random.default_rng(0)
+    fused.set_weights([rng.normal(size=weight.shape) for weight in fused.get_weights()])
+    kernel, bias = fused.get_weights()
+    reference = keras.layers.MultiHeadAttention(2, 8)
+    tokens = keras.Model(encoder.input, fused.input)(images)
+    reference.build(tokens.shape, tokens.shape)
+    parts = zip(("query", "key", "value"), kernel.reshape(16, 3, 2, 8).swapaxes(0, 1), bias.reshape(3, 2, 8))
+    for name, *weights in parts:
+        getattr(reference, f"_{name}_dense").set_weights(weights)
+    shares = ops.convert_to_numpy(
+        reference(tokens, tokens, return_attention_scores=True)[1]
+    )  # (B, heads, N, N)
+    received = classify["attention_received"](encoder, images)
+    np.testing.assert_allclose(received.reshape(8, 16), 16 * shares.mean(axis=(1, 2)), rtol=1e-3)
+    np.testing.assert_allclose(received.mean(axis=(1, 2)), 1, rtol=1e-5)
+    assert received.max() > 1.5
+
+
 def test_misspelt_number_of_labels(one_sentence):
     with pytest.raises(SystemExit) as stop:
         few_labels.main("11")
