@@ -380,6 +380,53 @@ def labels():
     return table(lines)
 
 
+def blocks():
+    """How much of the encoder has to learn: fine-tuning the last blocks alone."""
+    found = {method: draws for (number, method), draws in few_labels().items() if number == 50}
+    partial = sorted(method for method in found if method.startswith("fine-tuned, last "))
+    parts = {method.removeprefix("fine-tuned, last "): found[method] for method in partial} | {
+        "all": found["fine-tuned"]
+    }
+    told = [f"{statistics.mean(draws):.2f} ± {statistics.stdev(draws):.2f}" for draws in parts.values()]
+    return table([["blocks that learn", *parts], ["fine-tuned, 50 labels a class", *told]])
+
+
+def corruptions():
+    """{model: {corruption: accuracies in % of the draws}} of logs/corruptions.csv; "none" are the test images as they are."""
+    with open(LOGS / "corruptions.csv") as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if name not in "model draw encoder hardware keras commit".split()]
+    return {
+        model: {name: [float(row[name]) for row in rows if row["model"] == model] for name in names}
+        for model in METHODS
+    }
+
+
+def spread(values):
+    """Mean and standard deviation of values in %, or the one value there is."""
+    return f"{statistics.mean(values):.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def robustness():
+    """What corruptions of the test images cost, on average."""
+    lines = [["", "labels", "test images", "corrupted, mean of 15", "share kept", "draws"]]
+    for model, accuracies in corruptions().items():
+        clean, *others = accuracies.values()
+        means = [statistics.mean(draw) for draw in zip(*others)]
+        kept = [100 * mean / accuracy for mean, accuracy in zip(means, clean)]
+        labelled = "all 50,000" if "probe" in model else "50 a class"
+        lines.append([METHODS[model], labelled, spread(clean), spread(means), spread(kept), len(clean)])
+    return table(lines)
+
+
+def each_corruption():
+    """The same for each corruption."""
+    found = corruptions()
+    lines = [["corruption", *METHODS.values()]]
+    lines += [[name, *(spread(found[model][name]) for model in METHODS)] for name in found["scratch"]]
+    return table(lines)
+
+
 def labels_figure():
     """Draw accuracy against the number of labels, each draw a point, and put the picture at the head of the notebook."""
     import matplotlib.pyplot as plt
@@ -421,13 +468,34 @@ def scale(batch=256, network=125, faster=100):
     )
 
 
+def cells(name):
+    """The card of the encoder in logs/<name>.json, and the rows of logs/<name>.csv that measure it on tested pictures."""
+    card = read(LOGS / f"{name}.json")
+    with open(LOGS / f"{name}.csv") as file:
+        rows = [row for row in csv.DictReader(file) if card["sha256"]["encoder.keras"].startswith(row["encoder"])]
+    return card, [row for row in rows if row["held_out"] in ("", "0")]
+
+
+def cells_table(rows, column, heading, repeats):
+    """A table of one column of logs/elpv.csv: mean and standard deviation over splits or draws."""
+    lines = [[f"labels · {heading}, %", *CELLS.values(), repeats]]
+    for labels in dict.fromkeys(row["labels"] for row in rows):
+        draws = []
+        for method in CELLS:
+            found = [row for row in rows if (row["labels"], row["weights"], row["learns"]) == (labels, *method)]
+            assert len({row["learning_rate"] for row in found}) == 1, f"{method} was measured at several rates"
+            draws.append([float(row[column]) for row in found])
+        told = [f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}" for values in draws]
+        best = max(range(len(draws)), key=lambda i: statistics.mean(draws[i]))
+        told[best] = f"**{told[best]}**"
+        lines.append([labels, *told, len(draws[0])])
+    return table(lines)
+
+
 def elpv():
     """What pre-training on solar cells is worth: average precision and accuracy on the tested pictures, over five splits."""
-    card = read(LOGS / "elpv.json")
-    with open(LOGS / "elpv.csv") as file:
-        rows = [row for row in csv.DictReader(file) if card["sha256"]["encoder.keras"].startswith(row["encoder"])]
-    measured = [row for row in rows if not row["held_out"]]
-    test, positive = ({row["split"]: int(row[name]) for row in measured} for name in ("test", "test_defective"))
+    card, rows = cells("elpv")
+    test, positive = ({row["split"]: int(row[name]) for row in rows} for name in ("test", "test_defective"))
     share = 100 * sum(positive.values()) / sum(test.values())
     about = (
         f"Pre-trained on all {card['settings']['train_images']:,} pictures without labels, {card['epochs']} epochs. In each of {len(test)} stratified splits "
@@ -435,21 +503,20 @@ def elpv():
         f"So guessing has an average precision of about {share:.1f} %, and calling every cell sound an accuracy of {100 - share:.1f} %. "
         "Mean and standard deviation over the splits:"
     )
-    tables = []
-    for column, heading in (("average_precision", "average precision"), ("accuracy", "accuracy")):
-        lines = [[f"labels · {heading}, %", *CELLS.values(), "splits"]]
-        for labels in dict.fromkeys(row["labels"] for row in measured):
-            draws = []
-            for method in CELLS:
-                found = [row for row in measured if (row["labels"], row["weights"], row["learns"]) == (labels, *method)]
-                assert len({row["learning_rate"] for row in found}) == 1, f"{method} was measured at several rates"
-                draws.append([float(row[column]) for row in found])
-            told = [f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}" for values in draws]
-            best = max(range(len(draws)), key=lambda i: statistics.mean(draws[i]))
-            told[best] = f"**{told[best]}**"
-            lines.append([labels, *told, len(draws[0])])
-        tables.append(table(lines))
+    tables = [
+        cells_table(rows, column, column.replace("_", " "), "splits") for column in ("average_precision", "accuracy")
+    ]
     return "\n\n".join([about, *tables])
+
+
+def elpv_unseen():
+    """The same of an encoder that had not seen the tested pictures."""
+    card, rows = cells("elpv-unseen")
+    about = (
+        f"Pre-trained on {card['settings']['train_images']:,} pictures, and tested on the {rows[0]['test']} others. One set of test pictures, "
+        "mean and standard deviation over draws of the labelled ones:"
+    )
+    return f"{about}\n\n{cells_table(rows, 'average_precision', 'average precision', 'draws')}"
 
 
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
@@ -458,7 +525,7 @@ DOCUMENTS = {  # the marked parts of each: a function without arguments, or a ta
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
     "docs/scale.md": (scale,),
-    "docs/own-images.md": (elpv,),
+    "docs/own-images.md": (elpv, elpv_unseen),
 }
 
 
