@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 PICTURES, TABLE, ENCODER = ROOT / "data" / "elpv", ROOT / "logs" / "elpv.csv", ROOT / "runs" / "elpv-all"
 PRETRAINING = {"PATCH_SIZE": 8, "BATCH_SIZE": 128, "EPOCHS": 400, "WARMUP_EPOCHS": 20}
 LABELS = 50, 100, 400
-BATCH_SIZE, STEPS = 20, 500  # with labels, for all methods
+BATCH_SIZE, STEPS = 20, 500  # with labels, for all methods; at most so many steps, in whole epochs
 METHODS = {  # (weights of the encoder, what learns): learning rates to choose from, of which 400 labels choose one for all
     ("untrained", "probe"): (1e-3, 1e-2, 1e-1),
     ("pre-trained", "probe"): (1e-3, 1e-2, 1e-1),
@@ -126,7 +126,7 @@ class Cells:
         if weights not in self.features:
             pooled = self.tools["pooling_model"](self.encoder(weights))
             self.features[weights] = self.tools["pooled_features"](pooled, self.x)[:, -1]
-        known, epochs = self.features[weights], STEPS * BATCH_SIZE // len(fit)
+        known, epochs = self.features[weights], STEPS // -(-len(fit) // BATCH_SIZE)
         return self.tools["linear_probe"](known[fit], self.y[fit], known[asked], rate, epochs, BATCH_SIZE, seed=seed)
 
     def all(self, weights, fit, asked, rate, seed):

@@ -1,8 +1,8 @@
 """What common corruptions of the test images do to models with and without pre-training, into logs/corruptions.csv.
 
-The fifteen of Hendrycks and Dietterich (arXiv 1903.12261) at severity 3 of 5, as strong as in their CIFAR-10-C, but drawn anew
-and written for arrays. So accuracies are close to those on their files, not equal. Two are simpler: glass blur takes each pixel
-from a neighbour, and frost is a random texture instead of photographs of ice. Rows that are there are left alone.
+The fifteen of Hendrycks and Dietterich (arXiv 1903.12261) with their strengths of severity 3 of 5 for CIFAR-10, written for
+arrays and drawn anew. So these are not the images of CIFAR-10-C: glass and zoom blur, elastic transform and fog differ in
+detail, and frost is a random texture instead of photographs of ice. Rows that are there are left alone.
 """
 
 import csv
@@ -116,7 +116,7 @@ def snow(x, rng):
 
 def clouds(x, rng, decay):
     """Random textures (M, S, S, 1), values 0-1: coarse noise and finer noise, each step `decay` times weaker."""
-    size, texture, grid, weight = x.shape[1], 0, 2, 1
+    size, texture, grid, weight = x.shape[1], 0, 3, 1
     while grid <= size:
         noise = rng.uniform(-1, 1, (len(x), grid, grid, 1))
         texture = texture + weight * resize(noise, np.linspace(0, grid - 1, size))
@@ -133,7 +133,7 @@ def frost(x, rng):
 def fog(x, rng):
     """Clouds before the image, then as bright as before."""
     brightest = x.max(axis=(1, 2, 3), keepdims=True)
-    return (x + 0.75 * clouds(x, rng, 2.5)) * brightest / (brightest + 0.75)
+    return (x + 0.75 * clouds(x, rng, 2.5**2)) * brightest / (brightest + 0.75)
 
 
 def brightness(x, rng):
@@ -207,6 +207,11 @@ def corrupt(images, name):
     return (255 * np.clip(changed, 0, 1)).round().astype("uint8")
 
 
+def encoder_digest():
+    """SHA-256 of the encoder that all models start from."""
+    return notebooks.sha256(ROOT / few_labels.ENCODER / "encoder.keras")
+
+
 def probe(tools, data, trained):
     """Answers to images, as a function: a linear probe on the encoder's final tokens, with the rate that logs/ says was chosen."""
     encoder = keras.saving.load_model(ROOT / few_labels.ENCODER / "encoder.keras")
@@ -223,9 +228,8 @@ def probe(tools, data, trained):
 def classifier(method, draw):
     """The same: the run of `make labels` that learned all weights from few labels, trained now if runs/ does not hold it."""
     with open(few_labels.TABLE) as file:
-        rows = [
-            row for row in csv.DictReader(file) if (row["labels_per_class"], row["method"]) == (str(LABELS), method)
-        ]
+        rows = [row for row in csv.DictReader(file) if encoder_digest().startswith(row["encoder"])]
+    rows = [row for row in rows if (row["labels_per_class"], row["method"]) == (str(LABELS), method)]
     tries = [row for row in rows if row["held_out"] != "0"]
     rate = float(max(tries, key=lambda row: float(row["accuracy"]))["learning_rate"])
     few_labels.train(method, LABELS, draw, rate, 0)
@@ -245,7 +249,7 @@ def main():
     for draw in few_labels.DRAWS:
         for method in few_labels.STARTS:
             models[method, draw] = lambda method=method, draw=draw: classifier(method, draw)
-    encoder = notebooks.sha256(ROOT / few_labels.ENCODER / "encoder.keras")[:12]
+    encoder = encoder_digest()[:12]
     rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     there = {(row["model"], row["draw"]) for row in rows if row["encoder"] == encoder}
     for (name, draw), build in models.items():

@@ -32,6 +32,7 @@ STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}} 
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}
 PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
 RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (1e-3, 1e-2, 1e-1))}
+RATES |= dict.fromkeys(BLOCKS, (4e-3, 1.6e-2, 6.4e-2))  # the less learns, the faster it may
 
 
 def train(method, per_class, draw, rate, held_out):
@@ -75,8 +76,8 @@ class Prober:
 
 def main(*words):
     """Fill the table for these numbers of labels a class, or for all."""
-    plans = {str(per_class): [(per_class, *item) for item in RATES.items()] for per_class in SCHEDULES}
-    plans["blocks"] = [(50, method, RATES["fine-tuned"]) for method in BLOCKS]
+    plans = {str(number): [(number, method, RATES[method]) for method in (*STARTS, *PROBES)] for number in SCHEDULES}
+    plans["blocks"] = [(50, method, RATES[method]) for method in BLOCKS]
     if not set(words) <= set(plans):
         sys.exit(
             f"{' '.join(words)!r} must be among {', '.join(plans)}: numbers of labels a class, or which blocks learn."

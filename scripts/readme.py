@@ -383,7 +383,7 @@ def labels():
 def blocks():
     """How much of the encoder has to learn: fine-tuning the last blocks alone."""
     found = {method: draws for (number, method), draws in few_labels().items() if number == 50}
-    partial = sorted(method for method in found if method.startswith("fine-tuned, last "))
+    partial = sorted(method for method in found if method.startswith("fine-tuned, last ") and len(found[method]) > 2)
     parts = {method.removeprefix("fine-tuned, last "): found[method] for method in partial} | {
         "all": found["fine-tuned"]
     }
@@ -393,8 +393,9 @@ def blocks():
 
 def corruptions():
     """{model: {corruption: accuracies in % of the draws}} of logs/corruptions.csv; "none" are the test images as they are."""
+    encoder = log("mae-6x2-mask75-100ep", "card")["sha256"]["encoder.keras"]
     with open(LOGS / "corruptions.csv") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if encoder.startswith(row["encoder"])]
     names = [name for name in rows[0] if name not in "model draw encoder hardware keras commit".split()]
     return {
         model: {name: [float(row[name]) for row in rows if row["model"] == model] for name in names}
@@ -409,11 +410,11 @@ def spread(values):
 
 def robustness():
     """What corruptions of the test images cost, on average."""
-    lines = [["", "labels", "test images", "corrupted, mean of 15", "share kept", "draws"]]
+    lines = [["", "labels", "test images", "corrupted, mean of 15", "kept", "draws"]]
     for model, accuracies in corruptions().items():
         clean, *others = accuracies.values()
         means = [statistics.mean(draw) for draw in zip(*others)]
-        kept = [100 * mean / accuracy for mean, accuracy in zip(means, clean)]
+        kept = [100 * (mean - 10) / (accuracy - 10) for mean, accuracy in zip(means, clean)]  # guessing has 10
         labelled = "all 50,000" if "probe" in model else "50 a class"
         lines.append([METHODS[model], labelled, spread(clean), spread(means), spread(kept), len(clean)])
     return table(lines)
@@ -422,7 +423,8 @@ def robustness():
 def each_corruption():
     """The same for each corruption."""
     found = corruptions()
-    lines = [["corruption", *METHODS.values()]]
+    labelled = {model: "50,000 labels" if "probe" in model else "50 labels a class" for model in METHODS}
+    lines = [["corruption", *(f"{METHODS[model]}, {labelled[model]}" for model in METHODS)]]
     lines += [[name, *(spread(found[model][name]) for model in METHODS)] for name in found["scratch"]]
     return table(lines)
 
@@ -473,7 +475,8 @@ def cells(name):
     card = read(LOGS / f"{name}.json")
     with open(LOGS / f"{name}.csv") as file:
         rows = [row for row in csv.DictReader(file) if card["sha256"]["encoder.keras"].startswith(row["encoder"])]
-    return card, [row for row in rows if row["held_out"] in ("", "0")]
+    tested = "0" if "draw" in rows[0] else ""  # how many labelled pictures were held out, or which fifth
+    return card, [row for row in rows if row["held_out"] == tested]
 
 
 def cells_table(rows, column, heading, repeats):
@@ -499,7 +502,7 @@ def elpv():
     share = 100 * sum(positive.values()) / sum(test.values())
     about = (
         f"Pre-trained on all {card['settings']['train_images']:,} pictures without labels, {card['epochs']} epochs. In each of {len(test)} stratified splits "
-        f"another fifth, {min(test.values())} or {max(test.values())} pictures, is tested, and the labelled ones are drawn from the rest. {share:.1f} % of the pictures are defective. "
+        f"another fifth, {min(test.values())} to {max(test.values())} pictures, is tested, and the labelled ones are drawn from the rest. {share:.1f} % of the pictures are defective. "
         f"So guessing has an average precision of about {share:.1f} %, and calling every cell sound an accuracy of {100 - share:.1f} %. "
         "Mean and standard deviation over the splits:"
     )
@@ -512,9 +515,10 @@ def elpv():
 def elpv_unseen():
     """The same of an encoder that had not seen the tested pictures."""
     card, rows = cells("elpv-unseen")
+    test, positive = int(rows[0]["test"]), int(rows[0]["test_defective"])
     about = (
-        f"Pre-trained on {card['settings']['train_images']:,} pictures, and tested on the {rows[0]['test']} others. One set of test pictures, "
-        "mean and standard deviation over draws of the labelled ones:"
+        f"Pre-trained on {card['settings']['train_images']:,} pictures, and tested on the {rows[0]['test']} others, of which {100 * positive / test:.1f} % are defective. "
+        "One set of test pictures, mean and standard deviation over draws of the labelled ones:"
     )
     return f"{about}\n\n{cells_table(rows, 'average_precision', 'average precision', 'draws')}"
 

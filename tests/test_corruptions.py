@@ -71,6 +71,53 @@ def test_brightness_is_that_of_scikit_image(x):
     np.testing.assert_allclose(corruptions.brightness(x, rng()), color.hsv2rgb(hsv), atol=1e-6)
 
 
+def test_contrast_and_pixels(x, cifar10):
+    mean = x.mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(corruptions.contrast(x, rng()), 0.4 * x + 0.6 * mean, atol=1e-9)
+    image, box = Image.fromarray(cifar10[2][3]), Image.Resampling.BOX
+    expected = np.asarray(image.resize((27, 27), box).resize((32, 32), box))
+    assert np.array_equal(corruptions.corrupt(cifar10[2][:4], "pixelate")[3], expected)
+
+
+def test_zoom_blur_is_the_mean_of_enlargements(x):
+    expected = [x, x]
+    for percent in range(1, 16):
+        scale = 1 / (1 + percent / 100)
+        offset = [0, 15.5 - 15.5 * scale, 15.5 - 15.5 * scale, 0]
+        expected.append(ndimage.affine_transform(x, [1, scale, scale, 1], offset, order=1))
+    np.testing.assert_allclose(corruptions.zoom_blur(x, rng()), np.mean(expected, axis=0), atol=1e-6)
+
+
+def test_fog_is_as_coarse_as_that_of_the_authors():
+    """Their texture, by diamond-square with 2.5, differs between neighbours by 0.021 on average."""
+    texture = corruptions.clouds(np.zeros((300, 32, 32, 3)), rng(), 2.5**2)[..., 0]
+    assert texture.min() == 0 and texture.max() == 1
+    assert np.abs(np.diff(texture, axis=1)).mean() == pytest.approx(0.021, abs=0.006)
+
+
+def test_classifier_has_the_rate_that_held_out_images_chose(monkeypatch, tmp_path):
+    """And the encoder of the other models; the folder is that of the run."""
+    ours, asked = corruptions.encoder_digest()[:12], []
+    lines = ["labels_per_class,method,draw,learning_rate,held_out,encoder,accuracy"]
+    lines += [f"50,scratch,0,{rate},100,{ours},{a}" for rate, a in ((0.001, 30), (0.004, 40))]
+    lines += [
+        f"50,scratch,0,0.001,0,{ours},90",
+        "50,scratch,0,0.016,100,another,99",
+        f"50,fine-tuned,0,0.016,100,{ours},99",
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(corruptions.few_labels, "TABLE", tmp_path / "labels.csv")
+    monkeypatch.setattr(
+        corruptions.notebooks, "run", lambda _, **settings: asked.append(settings) or tmp_path
+    )
+    monkeypatch.setattr(corruptions.few_labels, "read", lambda path: {"accuracy": 0, "seconds": 0})
+    monkeypatch.setattr(corruptions.keras.saving, "load_model", lambda path: asked.append(path))
+    corruptions.classifier("scratch", 2)
+    settings, path = asked
+    assert settings["LEARNING_RATE"] == 0.004 and settings["DRAW"] == 2 and not settings["PRETRAINED"]
+    assert path.parent.name == settings["RUN"]
+
+
 def test_jpeg_is_that_of_pillow(cifar10):
     file = io.BytesIO()
     Image.fromarray(cifar10[2][3]).save(file, "JPEG", quality=58)

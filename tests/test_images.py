@@ -447,7 +447,7 @@ def test_every_cell_is_tested_once_and_never_learned_from_at_the_same_time():
         tested += asked.tolist()
         chosen = [elpv.choose_pictures(labels, 100, split, fifth) for fifth in elpv.FIFTHS]
         assert all(sorted([*inner, *held_out]) == sorted(fit) for inner, held_out in chosen), (
-            "a setting saw a test cell"
+            "settings are chosen among labelled cells"
         )
         assert sorted(np.concatenate([held_out for _, held_out in chosen])) == sorted(fit)
         assert {(len(held_out), labels[held_out].sum()) for _, held_out in chosen} == {(20, 6)}
