@@ -380,17 +380,6 @@ def labels():
     return table(lines)
 
 
-def blocks():
-    """How much of the encoder has to learn: fine-tuning the last blocks alone."""
-    found = {method: draws for (number, method), draws in few_labels().items() if number == 50}
-    partial = sorted(method for method in found if method.startswith("fine-tuned, last ") and len(found[method]) > 2)
-    parts = {method.removeprefix("fine-tuned, last "): found[method] for method in partial} | {
-        "all": found["fine-tuned"]
-    }
-    told = [f"{statistics.mean(draws):.2f} ± {statistics.stdev(draws):.2f}" for draws in parts.values()]
-    return table([["blocks that learn", *parts], ["fine-tuned, 50 labels a class", *told]])
-
-
 def corruptions():
     """{model: {corruption: accuracies in % of the draws}} of logs/corruptions.csv; "none" are the test images as they are."""
     encoder = log("mae-6x2-mask75-100ep", "card")["sha256"]["encoder.keras"]
@@ -524,8 +513,8 @@ def elpv_unseen():
 
 
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
-    "README.md": (quickstart, results, labels, baseline, bench, split),
-    "logs/README.md": (details, every_seed, effect, "training", "recipe", "recipe_classifier"),
+    "README.md": (quickstart, results, labels, robustness, baseline, bench, split),
+    "logs/README.md": (details, each_corruption, every_seed, effect, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
     "docs/scale.md": (scale,),
