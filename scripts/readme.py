@@ -471,7 +471,7 @@ def cells(name):
 def cells_table(rows, column, heading, repeats):
     """A table of one column of logs/elpv.csv: mean and standard deviation over splits or draws."""
     lines = [[f"labels · {heading}, %", *CELLS.values(), repeats]]
-    for labels in dict.fromkeys(row["labels"] for row in rows):
+    for labels in sorted({row["labels"] for row in rows}, key=int):
         draws = []
         for method in CELLS:
             found = [row for row in rows if (row["labels"], row["weights"], row["learns"]) == (labels, *method)]
