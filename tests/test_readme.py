@@ -241,9 +241,12 @@ def test_what_the_page_says_of_the_solar_cells():
     assert ahead(400, probe, floor) == 5 and ahead(400, probe, scratch) == 4
     mean = {key: sum(splits.values()) / 5 for key, splits in found.items()}
     for labels in (50, 100, 400):
+        assert mean[labels, *probe] > mean[labels, *floor]
+        assert labels == 400 or mean[labels, *probe] < mean[labels, *scratch]
         assert mean[labels, *tuned] < max(mean[labels, *probe], mean[labels, *scratch])
     assert max((probe, floor, scratch, tuned), key=lambda method: mean[50, *method]) == scratch
     assert abs(mean[100, *scratch] - mean[100, *tuned]) < 1
+    assert mean[400, *tuned] - mean[100, *tuned] < mean[400, *probe] - mean[100, *probe]
 
 
 def test_validation_rows_are_not_told_as_tests(monkeypatch, tmp_path):
