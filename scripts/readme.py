@@ -399,7 +399,7 @@ def spread(values):
 
 def robustness():
     """What corruptions of the test images cost, on average."""
-    lines = [["", "labels", "test images", "corrupted, mean of 15", "kept", "draws"]]
+    lines = [["model", "labels", "test images", "corrupted, mean of 15", "kept", "draws"]]
     for model, accuracies in corruptions().items():
         clean, *others = accuracies.values()
         means = [statistics.mean(draw) for draw in zip(*others)]

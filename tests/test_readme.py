@@ -258,3 +258,15 @@ def test_validation_rows_are_not_told_as_tests(monkeypatch, tmp_path):
         (tmp_path / f"{name}.csv").write_text("\n".join(lines))
         _, rows = readme.cells(name)
         assert [row["held_out"] for row in rows] == [tested]
+
+
+def test_what_the_readme_says_of_corruptions():
+    """Ahead on average, loses more, and is behind under Gaussian noise; one run each."""
+    found = readme.corruptions()
+    for one, other in (("probe", "probe, untrained"), ("fine-tuned", "scratch")):
+        ours, theirs = ({name: values[0] for name, values in found[model].items()} for model in (one, other))
+        assert {len(values) for model in (one, other) for values in found[model].values()} == {1}
+        means = [sum(accuracies.values()) - accuracies["none"] for accuracies in (ours, theirs)]
+        assert len(ours) == 16 and means[0] > means[1]
+        kept = [(mean / 15 - 10) / (a["none"] - 10) for mean, a in zip(means, (ours, theirs))]
+        assert kept[0] < kept[1] and ours["gaussian noise"] < theirs["gaussian noise"]
