@@ -477,7 +477,7 @@ def cells_table(rows, column, heading, repeats):
             found = [row for row in rows if (row["labels"], row["weights"], row["learns"]) == (labels, *method)]
             assert len({row["learning_rate"] for row in found}) == 1, f"{method} was measured at several rates"
             draws.append([float(row[column]) for row in found])
-        told = [f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}" for values in draws]
+        told = [spread(values) for values in draws]
         best = max(range(len(draws)), key=lambda i: statistics.mean(draws[i]))
         told[best] = f"**{told[best]}**"
         lines.append([labels, *told, len(draws[0])])

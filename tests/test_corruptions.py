@@ -145,7 +145,7 @@ def test_an_even_image_stays_as_it_is(name):
 
 
 def test_moved_points_move_the_plane():
-    """Columns of brightness: the bent image shows where each pixel came from, at most some pixels away."""
+    """Each row is brighter than the one above: the bent image shows from which row each pixel came, at most some away."""
     ramp = np.broadcast_to(np.arange(32)[:, None] / 31, (50, 32, 32))[..., None] * np.ones(3)
     came_from = 31 * corruptions.elastic_transform(ramp, rng())[..., 0]
     moves = (came_from - np.arange(32)[:, None])[:, 8:24, 8:24]
