@@ -80,7 +80,7 @@ data: .venv/ready  ## bring CIFAR-10 into data/
 
 test: .venv/ready-dev .venv-jax/ready data  ## all tests that need no GPU
 	$(BIN)/ruff check *.ipynb scripts ablations tests && $(BIN)/ruff format --check *.ipynb scripts ablations tests
-	JAX_PYTHON=.venv-jax/bin/python $(BIN)/python -m pytest -q --durations=8 tests
+	JAX_PYTHON=.venv-jax/bin/python $(BIN)/python -m pytest -q --durations=8 -n 2 --dist loadfile tests
 
 test-site: .venv/ready-dev site  ## the ONNX files and the pages, in headless Chromium
 	$(BIN)/python -m pytest -q tests/test_site.py

@@ -80,7 +80,7 @@ def ablate(name, seed=0):
     row["images_per_second"] = round(images / statistics.median(seconds[1:]))  # the first epoch compiles
     row |= {"seconds": round(sum(seconds)), "encoder_parameters": encoder.count_params(), "hardware": start["hardware"]}
     backend = f"{start['backend']} {start['versions'][start['backend']]}"
-    row |= {"keras": start["versions"]["keras"], "backend": backend, "commit": start["commit"]}
+    row |= {"keras": start["versions"]["keras"], "backend": backend, "commit": start["commit"], "name_at_commit": name}
     notebooks.add_row(TABLE, row)
     print(json.dumps(row), flush=True)
 

@@ -250,7 +250,7 @@ def main(*tries):
     record["GFLOP an image"] = work(notebooks.parameters(notebooks.PRETRAINING))
     folder = ROOT / "logs" / "bench"
     folder.mkdir(exist_ok=True)
-    name = "ablations" if tries else "gpu" if "gpu" in record["hardware"].lower() else "cpu"
+    name = "ablations" if tries else "gpu" if "gpu" in record["hardware"].split(";")[-1].lower() else "cpu"
     notebooks.write(folder / f"{name}.json", record)
 
 

@@ -218,7 +218,12 @@ def provenance():
 import json, os, platform, keras, numpy
 name = keras.backend.backend()
 versions = {"python": platform.python_version(), "keras": keras.__version__, "numpy": numpy.__version__}
-hardware = f"{os.cpu_count()} CPU cores ({platform.machine()}); " + ", ".join(keras.distribution.list_devices())
+try:
+    with open("/proc/cpuinfo") as file:
+        processor = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+except (OSError, StopIteration):  # not Linux, or not x86
+    processor = platform.machine()
+hardware = f"{os.cpu_count()} CPU cores ({processor}); " + ", ".join(keras.distribution.list_devices())
 versions[name] = __import__(name).__version__
 print(json.dumps({"backend": name, "versions": versions, "hardware": hardware}))
 """
@@ -434,6 +439,11 @@ def plan(name="", *words):
     older = {"FUSE_BLOCKS": False, "MUON": False, "PRETRAINED": False, "BLEND": False, "LABEL_SMOOTHING": 0.0}
     older |= {"LABELS_PER_CLASS": 5000, "ENCODER": "weights/mae-3x1-mask75-100ep"}  # runs that do not name these
     kept = {key: value for key, value in (older | settings).items() if key in known}
+    if set(older) & set(known) - set(settings):
+        commit = read(path.with_name("card.json"))["commit"][:7]
+        print(
+            f"{name} was trained by an earlier notebook (commit {commit}): this trains today's model with its settings."
+        )
     seed = parse(words, {"SEED": kept["SEED"]}).get("SEED", kept["SEED"])
     return notebook, kept | {"SEED": seed, "RUN": f"{name}-again" if seed == kept["SEED"] else f"{name}-seed{seed}"}
 

@@ -111,7 +111,7 @@ def every_seed():
         for row in others:
             told = [f"{float(row[test]):.2f} ({float(row[f'{test}, untrained']):.2f})" for test in TESTS]
             lines.append([f"`{run}`", row["seed"], *told, row["loss"], f"`{row['commit'][:7]}`"])
-    return table(lines)
+    return table(lines) if len(lines) > 1 else "None yet: each row is one run."
 
 
 def quickstart():
@@ -134,8 +134,8 @@ def baseline():
     """One sentence on the supervised run."""
     card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")
     return (
-        f"With all 50,000 labels, from scratch, {card['layers']} layers, {card['epochs']} epochs: **{score['accuracy']:.2f} %** "
-        f"(published: {CLASSIFIER_PUBLISHED}; one run, seed {card['settings']['seed']}; [weights](weights/{CLASSIFIER}), [logs](logs/{CLASSIFIER}))."
+        f"With all 50,000 labels, from scratch, {card['layers']} layers, {card['epochs']} epochs: **{score['accuracy']:.2f} %**† "
+        f"(published: {CLASSIFIER_PUBLISHED}, with 40,000 images; one run, seed {card['settings']['seed']}; [weights](weights/{CLASSIFIER}), [logs](logs/{CLASSIFIER}))."
     )
 
 
@@ -373,10 +373,7 @@ def labels():
     lines = [["labels a class", *METHODS.values(), "draws"]]
     for number in dict.fromkeys(number for number, _ in found):
         draws = [found[number, method] for method in METHODS]
-        told = [f"{statistics.mean(d):.2f} ± {statistics.stdev(d):.2f}" for d in draws]
-        best = max(range(len(draws)), key=lambda i: statistics.mean(draws[i]))
-        told[best] = f"**{told[best]}**"
-        lines.append([number, *told, len(draws[0])])
+        lines.append([number, *(f"{statistics.mean(d):.2f} ± {statistics.stdev(d):.2f}" for d in draws), len(draws[0])])
     return table(lines)
 
 
@@ -477,11 +474,27 @@ def cells_table(rows, column, heading, repeats):
             found = [row for row in rows if (row["labels"], row["weights"], row["learns"]) == (labels, *method)]
             assert len({row["learning_rate"] for row in found}) == 1, f"{method} was measured at several rates"
             draws.append([float(row[column]) for row in found])
-        told = [spread(values) for values in draws]
-        best = max(range(len(draws)), key=lambda i: statistics.mean(draws[i]))
-        told[best] = f"**{told[best]}**"
-        lines.append([labels, *told, len(draws[0])])
+        lines.append([labels, *map(spread, draws), len(draws[0])])
     return table(lines)
+
+
+def gains_table(rows, repeats):
+    """A table of what pre-training adds to average precision, split by split or draw by draw."""
+    like = {"probe": "linear probe, pre-trained less untrained", "all": "fine-tuned less from scratch"}
+    lines = [["labels · average precision, points", *like.values()]]
+    found = {}
+    for row in rows:
+        key = row["labels"], row["weights"], row["learns"]
+        found.setdefault(key, {})[row.get("split", row.get("draw"))] = float(row["average_precision"])
+    for labels in sorted({row["labels"] for row in rows}, key=int):
+        told = []
+        for learns in like:
+            new, old = (found[labels, weights, learns] for weights in ("pre-trained", "untrained"))
+            added = [new[which] - old[which] for which in new]
+            mean, deviation = statistics.mean(added), statistics.stdev(added)
+            told.append(f"{mean:+.1f} ± {deviation:.1f}, ahead in {sum(gain > 0 for gain in added)} of {len(added)}")
+        lines.append([labels, *told])
+    return f"What pre-training adds, like with like, mean and standard deviation over the {repeats}:\n\n{table(lines)}"
 
 
 def elpv():
@@ -498,7 +511,7 @@ def elpv():
     tables = [
         cells_table(rows, column, column.replace("_", " "), "splits") for column in ("average_precision", "accuracy")
     ]
-    return "\n\n".join([about, *tables])
+    return "\n\n".join([about, *tables, gains_table(rows, "splits")])
 
 
 def elpv_unseen():
@@ -509,7 +522,8 @@ def elpv_unseen():
         f"Pre-trained on {card['settings']['train_images']:,} pictures, and tested on the {rows[0]['test']} others, of which {100 * positive / test:.1f} % are defective. "
         "One set of test pictures, mean and standard deviation over draws of the labelled ones:"
     )
-    return f"{about}\n\n{cells_table(rows, 'average_precision', 'average precision', 'draws')}"
+    tables = cells_table(rows, "average_precision", "average precision", "draws"), gains_table(rows, "draws")
+    return "\n\n".join([about, *tables])
 
 
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
