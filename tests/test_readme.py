@@ -284,6 +284,32 @@ def test_what_the_readme_says_of_ten_labels():
     assert np.mean(found) > np.mean(readme.few_labels()[10, "probe"])
 
 
+def prose(notebook):
+    """The text of a notebook, on one line."""
+    return " ".join(
+        " ".join("".join(cell["source"]).split()) for cell in notebooks.cells(notebook, "markdown")
+    )
+
+
+def test_what_the_notebooks_say_of_their_runs():
+    """The numbers in their text are those of the logs."""
+    run, text = "mae-6x2-mask75-100ep", prose(notebooks.PRETRAINING)
+    results, probe = readme.log(run, "results"), readme.log(run, "probe")["test"]["probe, final tokens"]
+    assert f"has {results['linear_probe']:.1f} %, without training it is {results['untrained']:.1f} %" in text
+    floor, gap = probe["untrained"]["accuracy"], probe["trained"]["accuracy"] - probe["untrained"]["accuracy"]
+    assert f"the untrained encoder has {floor:.1f} %, and the gap is {gap:.1f} points" in text
+    base = readme.ablations()["base"][0][0]
+    assert f"a run of {base['epochs']} epochs reached {float(base['probe']):.1f} %" in text
+    assert f"this one of {readme.log(run, 'card')['epochs']} epochs {results['linear_probe']:.1f} %" in text
+    found = {method: readme.few_labels()[50, method] for method in readme.METHODS}
+    scratch, tuned, probed = (found[method][0] for method in ("scratch", "fine-tuned", "probe"))
+    text = prose(notebooks.CLASSIFICATION)
+    assert f"random weights reach {scratch:.1f} % and the pre-trained ones {tuned:.1f} %" in text
+    assert f"It pays: {tuned - scratch:.0f} points" in text and f"has {probed:.1f} %, too" in text
+    means = [statistics.mean(found[method]) for method in ("scratch", "fine-tuned", "probe")]
+    assert "Over three draws it is {:.1f}, {:.1f} and {:.1f} %".format(*means) in text
+
+
 def test_validation_rows_are_not_told_as_tests(monkeypatch, tmp_path):
     """An empty `held_out` is a test in logs/elpv.csv, where 0 is the first fifth; in the earlier table 0 held out none."""
     monkeypatch.setattr(readme, "LOGS", tmp_path)
