@@ -31,7 +31,7 @@ DRAWS = 0, 1, 2
 STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}
 PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
-RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (1e-3, 1e-2, 1e-1))}
+RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (3e-4, 1e-3, 1e-2, 1e-1))}
 RATES |= dict.fromkeys(BLOCKS, (4e-3, 1.6e-2, 6.4e-2))  # the less learns, the faster it may
 
 
