@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart pretrain probe classify labels corruptions distribute ablate elpv bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
+.PHONY: help quickstart pretrain probe classify labels corruptions distribute ablate variant elpv bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
 
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ corruptions: data .venv/ready-dev  ## noise, blur, weather and JPEG on the test 
 
 ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make ablate NAME=cross-50 SEED=1
 	$(BIN)/python ablations/ablate.py $(NAME) $(if $(SEED),SEED=$(SEED))
+
+variant: data  ## one try of ablations/README.md trained like the released rows, into runs/: make variant NAME=hog SEED=1
+	$(BIN)/python ablations/ablate.py whole $(NAME) $(if $(SEED),SEED=$(SEED))
 
 elpv: data  ## does pre-training help to find broken solar cells? into logs/elpv.csv: docs/own-images.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check elpv-dataset==1.0.0.post1

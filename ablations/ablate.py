@@ -1,9 +1,13 @@
 """One try of the recipe: mae-pretraining.ipynb with one definition or parameter changed, judged on held-out training images.
 
     python ablations/ablate.py NAME [NAME ...] [SEED=0]
+    python ablations/ablate.py whole NAME [NAME ...] [SEED=0]
 
 Each try trains on 45,000 images and measures on the other 5,000, into runs/ablation-<NAME>-seed<SEED>/, and adds its row to
 logs/ablations.csv. A try that was cut off goes on; one whose row is there is left alone.
+
+With "whole" it is trained as the released rows are, with the notebook's epochs on all 50,000 images, and its encoder is left in
+runs/<NAME>-seed<SEED>/, to be probed and released like that of any other run.
 """
 
 import csv
@@ -19,7 +23,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras  # noqa: E402
 import notebooks  # noqa: E402
+from keras import layers  # noqa: E402
 from training import build_encoder, prepare, train  # noqa: E402
 
 from variants import VARIANTS  # noqa: E402
@@ -85,8 +91,41 @@ def ablate(name, seed=0):
     print(json.dumps(row), flush=True)
 
 
+def train_whole(name, seed=0):
+    """Train the notebook's whole schedule with a try's change, on all training images; returns the run's folder.
+
+    Its files are those of the notebook's run but for the decoder, which is not exported: what it predicts may be no pixels.
+    """
+    _, _, own, change = VARIANTS[name]
+    run = f"{name}-seed{seed}"
+    s = notebooks.parameters(notebooks.PRETRAINING) | own | {"RUN": run, "SEED": seed}
+    folder = ROOT / "runs" / run
+    settings = {key.lower(): value for key, value in s.items()} | {"variant": name}
+    notebooks.open_run(folder, settings)
+    n, (x, y, _, _), model, encoder = prepare(s, change)
+    encoders = {"untrained": encoder.get_weights()}
+    train(n, model, x, None, s, folder)
+    encoders["linear_probe"] = encoder.get_weights()
+    whole = build_encoder(n, s, masked=False)
+    pooled = keras.Model(whole.input, layers.GlobalAveragePooling1D()(whole.output))
+    x_test, y_test = n["load_cifar10"](ROOT / "data")[2:]
+    results = {"measured_on": "test", "images": len(y_test)}
+    for state, weights in encoders.items():
+        whole.set_weights(weights)
+        known, asked = (pooled.predict(images, batch_size=500, verbose=0) for images in (x, x_test))
+        right = n["linear_probe"](known, y, asked).argmax(axis=1) == y_test
+        results[state] = round(100 * float(right.mean()), 2)
+    if not (folder / "results.json").exists():  # a finished run keeps its files
+        whole.save(folder / "encoder.keras")
+        notebooks.write(folder / "card.json", notebooks.card(folder, settings))
+        notebooks.write(folder / "results.json", results)
+    print(f"runs/{run}: {results}", flush=True)
+    return folder
+
+
 def main(*words):
     """The command line: names of tries, and seeds."""
+    action, words = (train_whole, words[1:]) if words[:1] == ("whole",) else (ablate, words)
     seeds = [word.removeprefix("SEED=") for word in words if word.startswith("SEED=")] or ["0"]
     names = [word for word in words if not word.startswith("SEED=")]
     if not names or not set(names) <= set(VARIANTS):
@@ -95,7 +134,7 @@ def main(*words):
         sys.exit(f"SEED must be a whole number from 0 on, not {' '.join(seeds)}.")
     for name in names:
         for seed in seeds:
-            ablate(name, int(seed))
+            action(name, int(seed))
 
 
 if __name__ == "__main__":

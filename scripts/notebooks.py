@@ -310,8 +310,9 @@ def card(folder, settings):
     start, pretrained = read(folder / "provenance.json"), settings.get("pretrained")
     labels, what = "with", "supervised classifier: images 0-255 -> logits of the classes"
     if "mask_ratio" in settings:
-        labels, what = "without", "masked autoencoder (arXiv 2111.06377): encoder: images 0-255 -> tokens; "
-        what += "decoder: what the encoder returns for visible patches, ids_restore -> patches"
+        labels, what = "without", "masked autoencoder (arXiv 2111.06377): encoder: images 0-255 -> tokens"
+        if any(file.stem == "decoder" for file in files):
+            what += "; decoder: what the encoder returns for visible patches, ids_restore -> patches"
     return {
         "what": what,
         "settings": settings,
@@ -434,6 +435,8 @@ def plan(name="", *words):
         known = sorted(file.parent.name for file in ROOT.glob("logs/*/settings.json"))
         sys.exit(f"logs/ holds no run {name!r}: name one with OF=..., one of {', '.join(known)}.")
     settings = {key.upper(): value for key, value in read(path).items() if value != ""}
+    if "VARIANT" in settings:
+        sys.exit(f"{name} is the notebook with a change: repeat it with `make variant NAME={settings['VARIANT']}`.")
     notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION
     known = parameters(notebook)
     older = {"FUSE_BLOCKS": False, "MUON": False, "PRETRAINED": False, "BLEND": False, "LABEL_SMOOTHING": 0.0}
