@@ -232,6 +232,46 @@ def test_a_try_from_end_to_end(monkeypatch, tmp_path, capsys, one_sentence):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def test_a_try_trained_whole(monkeypatch, one_sentence):
+    """What is exported is what was trained, and the results are its: a probe of the file by hand. Given again, it keeps its files."""
+    name, folder, defaults = "ci-hog", ROOT / "runs" / "ci-hog-seed3", notebooks.parameters
+    shutil.rmtree(folder, ignore_errors=True)
+    small = SMALL | {"VALIDATION_IMAGES": 0}
+    monkeypatch.setattr(notebooks, "parameters", lambda notebook: defaults(notebook) | small)
+    monkeypatch.setitem(variants.VARIANTS, name, ("factor", "value", {}, variants.oriented_gradients))
+    try:
+        ablate.main("whole", name, "SEED=3")
+        card, settings, results = (
+            notebooks.read(folder / f"{file}.json") for file in ("card", "settings", "results")
+        )
+        assert card["settings"] == settings and (settings["variant"], settings["seed"]) == (name, 3)
+        assert card["epochs"] == 2 and card["data"].startswith("CIFAR-10, 160 training images without")
+        assert "decoder" not in card["what"] and card["sha256"].keys() == {"encoder.keras"}
+        trained = {key.upper(): value for key, value in settings.items()}
+        n, (x, y, _, _), model, encoder = ablate.prepare(trained, variants.oriented_gradients)
+        fresh = encoder.get_weights()
+        optimizer = n["build_optimizer"](model, 1, 0.05, 2, 1, 5, trained["MUON"])
+        model.compile(optimizer)
+        model.load_weights(folder / "checkpoint.weights.h5")
+        exported = keras.saving.load_model(folder / "encoder.keras")
+        assert all(map(np.array_equal, exported.get_weights(), encoder.get_weights()))
+        x_test, y_test = n["load_cifar10"](ROOT / "data")[2:]
+        for state, weights in (("linear_probe", exported.get_weights()), ("untrained", fresh)):
+            exported.set_weights(weights)
+            known, asked = (exported.predict(images, verbose=0).mean(axis=1) for images in (x, x_test))
+            right = n["linear_probe"](known, y, asked).argmax(axis=1) == y_test
+            assert results[state] == pytest.approx(100 * right.mean(), abs=0.5)
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+        ablate.main("whole", name, "SEED=3")
+        assert {path: path.read_bytes() for path in folder.iterdir()} == before
+        small["EPOCHS"] = 3
+        with pytest.raises(SystemExit) as error:
+            ablate.main("whole", name, "SEED=3")
+        one_sentence(str(error.value))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def test_a_try_that_was_cut_off_goes_on(tmp_path):
     """One epoch, then a new process's model and the second one: as if it had run through."""
 
@@ -258,7 +298,7 @@ def test_a_try_that_was_cut_off_goes_on(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(cut[1], whole[1]))
 
 
-@pytest.mark.parametrize("words", [(), ("nonsense",), ("base", "SEED=x"), ("base", "SEED=-1")])
+@pytest.mark.parametrize("words", [(), ("whole",), ("nonsense",), ("base", "SEED=x"), ("base", "SEED=-1")])
 def test_wrong_words_are_one_sentence(words, one_sentence):
     with pytest.raises(SystemExit) as error:
         ablate.main(*words)
