@@ -38,8 +38,8 @@ corruptions: data .venv/ready-dev  ## noise, blur, weather and JPEG on the test 
 ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make ablate NAME=cross-50 SEED=1
 	$(BIN)/python ablations/ablate.py $(NAME) $(if $(SEED),SEED=$(SEED))
 
-variant: data  ## one try of ablations/README.md trained like the released rows, into runs/: make variant NAME=hog SEED=1
-	$(BIN)/python ablations/ablate.py whole $(NAME) $(if $(SEED),SEED=$(SEED))
+variant: data  ## one try of ablations/README.md trained like the released rows, into runs/; any parameter can follow: make variant NAME=hog
+	$(BIN)/python ablations/ablate.py whole $(NAME) $(filter-out NAME=%,$(PARAMETERS))
 
 elpv: data  ## does pre-training help to find broken solar cells? into logs/elpv.csv: docs/own-images.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check elpv-dataset==1.0.0.post1

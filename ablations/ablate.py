@@ -1,13 +1,13 @@
 """One try of the recipe: mae-pretraining.ipynb with one definition or parameter changed, judged on held-out training images.
 
     python ablations/ablate.py NAME [NAME ...] [SEED=0]
-    python ablations/ablate.py whole NAME [NAME ...] [SEED=0]
+    python ablations/ablate.py whole NAME [PARAMETER=VALUE ...]
 
 Each try trains on 45,000 images and measures on the other 5,000, into runs/ablation-<NAME>-seed<SEED>/, and adds its row to
 logs/ablations.csv. A try that was cut off goes on; one whose row is there is left alone.
 
-With "whole" it is trained as the released rows are, with the notebook's epochs on all 50,000 images, and its encoder is left in
-runs/<NAME>-seed<SEED>/, to be probed and released like that of any other run.
+With "whole" it is trained as the notebook trains, by default for 100 epochs on all 50,000 images, and its encoder is left in
+runs/<RUN>/ (RUN is NAME by default), to be probed and released like that of any other run.
 """
 
 import csv
@@ -91,16 +91,21 @@ def ablate(name, seed=0):
     print(json.dumps(row), flush=True)
 
 
-def train_whole(name, seed=0):
-    """Train the notebook's whole schedule with a try's change, on all training images; returns the run's folder.
+def train_whole(name, *words):
+    """Train as the notebook does, with a try's change and these parameters ("EPOCHS=50"); returns the run's folder.
 
     Its files are those of the notebook's run but for the decoder, which is not exported: what it predicts may be no pixels.
     """
     _, _, own, change = VARIANTS[name]
-    run = f"{name}-seed{seed}"
-    s = notebooks.parameters(notebooks.PRETRAINING) | own | {"RUN": run, "SEED": seed}
-    folder = ROOT / "runs" / run
-    settings = {key.lower(): value for key, value in s.items()} | {"variant": name}
+    defaults = notebooks.parameters(notebooks.PRETRAINING) | own | {"RUN": name}
+    s = defaults | notebooks.parse(words, defaults)
+    settings = {key.lower(): value for key, value in s.items()}
+    wrong = notebooks.problem(settings)
+    if wrong or s["VALIDATION_IMAGES"] or s["IMAGES"]:
+        sys.exit(
+            wrong or "A try that is trained whole takes all images of CIFAR-10: leave out IMAGES and VALIDATION_IMAGES."
+        )
+    folder, settings = ROOT / "runs" / s["RUN"], settings | {"variant": name}
     notebooks.open_run(folder, settings)
     n, (x, y, _, _), model, encoder = prepare(s, change)
     encoders = {"untrained": encoder.get_weights()}
@@ -119,22 +124,24 @@ def train_whole(name, seed=0):
         whole.save(folder / "encoder.keras")
         notebooks.write(folder / "card.json", notebooks.card(folder, settings))
         notebooks.write(folder / "results.json", results)
-    print(f"runs/{run}: {results}", flush=True)
+    print(f"runs/{folder.name}: {results}", flush=True)
     return folder
 
 
 def main(*words):
-    """The command line: names of tries, and seeds."""
-    action, words = (train_whole, words[1:]) if words[:1] == ("whole",) else (ablate, words)
-    seeds = [word.removeprefix("SEED=") for word in words if word.startswith("SEED=")] or ["0"]
-    names = [word for word in words if not word.startswith("SEED=")]
-    if not names or not set(names) <= set(VARIANTS):
+    """The command line: names of tries, and seeds or parameters."""
+    whole = words[:1] == ("whole",)
+    names, rest = ([word for word in words[whole:] if ("=" in word) == given] for given in (False, True))
+    if not names or not set(names) <= set(VARIANTS) or (whole and len(names) > 1):
         sys.exit(f"NAME is {' '.join(names)!r} and must be one of {', '.join(VARIANTS)}.")
+    if whole:
+        return train_whole(names[0], *rest)
+    seeds = [word.removeprefix("SEED=") for word in rest] or ["0"]
     if not all(seed.isdecimal() for seed in seeds):
         sys.exit(f"SEED must be a whole number from 0 on, not {' '.join(seeds)}.")
     for name in names:
         for seed in seeds:
-            action(name, int(seed))
+            ablate(name, int(seed))
 
 
 if __name__ == "__main__":

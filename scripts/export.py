@@ -93,7 +93,9 @@ def main(folder="", target=""):
     """Export what is in a folder."""
     source = notebooks.ROOT / folder
     if not folder or not (source / "card.json").exists() or not (source / "decoder.keras").exists():
-        sys.exit(f"{folder or 'ENCODER'} lacks encoder.keras, decoder.keras or card.json: name a run or a release that has them.")
+        sys.exit(
+            f"{folder or 'ENCODER'} lacks encoder.keras, decoder.keras or card.json: name a run or a release that has them."
+        )
     goal = pathlib.Path(target) if target else source / "onnx"
     goal.mkdir(parents=True, exist_ok=True)
     encoder, decoder = (

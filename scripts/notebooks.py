@@ -436,7 +436,9 @@ def plan(name="", *words):
         sys.exit(f"logs/ holds no run {name!r}: name one with OF=..., one of {', '.join(known)}.")
     settings = {key.upper(): value for key, value in read(path).items() if value != ""}
     if "VARIANT" in settings:
-        sys.exit(f"{name} is the notebook with a change: repeat it with `make variant NAME={settings['VARIANT']}`.")
+        own = {key: value for key, value in parameters(PRETRAINING).items() if settings.get(key, value) != value}
+        words = [f"NAME={settings['VARIANT']}", *(f"{key}={settings[key]}" for key in own if key != "RUN")]
+        sys.exit(f"{name} is the notebook with a change: repeat it with `make variant {' '.join(words)}`.")
     notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION
     known = parameters(notebook)
     older = {"FUSE_BLOCKS": False, "MUON": False, "PRETRAINED": False, "BLEND": False, "LABEL_SMOOTHING": 0.0}

@@ -23,6 +23,11 @@ ROWS = {  # the predecessor's linear probes after 100 epochs, one run each, test
     "mae-6x2-mask75-100ep": 48.16,
     "mae-9x3-mask75-100ep": PUBLISHED,
 }
+BASE, BEST = (
+    "mae-6x2-mask75-100ep",
+    "mae-6x2-mask75-hog-50ep",
+)  # the same sizes; the predecessor has no row for the other
+TARGETS = {None: "pixels", "hog": "histograms of oriented gradients"}  # by variant
 CLASSIFIER, CLASSIFIER_PUBLISHED = "classifier-3-100ep", "about 76 % after 100 epochs"
 COLUMNS = {  # of the tables of tries: heading, column
     "mask token": "mask_token",
@@ -45,6 +50,8 @@ METHODS = {  # of logs/labels.csv
     "probe": "linear probe, pre-trained",
     "fine-tuned": "fine-tuned",
 }
+BLOCKS = {f"fine-tuned, last {number}": f"the last {number}" if number else "none" for number in (0, 1, 2, 4)}
+BLOCKS["fine-tuned"] = "all 6"  # methods of the same table: which blocks learn
 CELLS = {  # of logs/elpv.csv: the encoder's weights, and what learns
     ("untrained", "all"): "from scratch",
     ("untrained", "probe"): "linear probe, untrained",
@@ -59,7 +66,7 @@ def log(run, name):
     return read(LOGS / run / f"{name}.json")
 
 
-def released(runs=ROWS):
+def released(runs=(*ROWS, BEST)):
     """Those of the runs that have been released, and probed since."""
     probed = [run for run in runs if (LOGS / run / "probe.json").exists()]
     return [run for run in probed if log(run, "probe")["sha256"] == log(run, "card")["sha256"]["encoder.keras"]]
@@ -67,7 +74,8 @@ def released(runs=ROWS):
 
 def old_token(run):
     """Whether a run was trained with the mask token's wrong step: its mask token is an embedding."""
-    return '"Embedding"' in config(ROOT / "weights" / run / "decoder.keras")
+    decoder = ROOT / "weights" / run / "decoder.keras"
+    return decoder.exists() and '"Embedding"' in config(decoder)
 
 
 def table(rows):
@@ -125,8 +133,9 @@ def results():
     for run in released():
         s = log(run, "card")["settings"]
         name = f"[{s['encoder_layers']} & {s['decoder_layers']}](weights/{run})" + ("†" if old_token(run) else "")
+        name += f", {TARGETS[s['variant']]}" if "variant" in s else ""
         ours = [means(run, test) for test in TESTS[:2]]
-        rows.append([name, f"{s['mask_ratio']:.2f}", ROWS[run], *ours, 1 + len(seeds(run))])
+        rows.append([name, f"{s['mask_ratio']:.2f}", ROWS.get(run, ""), *ours, 1 + len(seeds(run))])
     return table(rows)
 
 
@@ -182,6 +191,7 @@ def weights():
     for run in released(sorted(path.parent.name for path in LOGS.glob("*/probe.json"))):
         s = log(run, "card")["settings"]
         what = f"masked autoencoder, {s['encoder_layers']} & {s['decoder_layers']} layers, mask {s['mask_ratio']:.2f}, {s['epochs']} epochs"
+        what += f", predicted {TARGETS[s['variant']]}; encoder alone" if "variant" in s else ""
         rows.append([f"[`{run}`]({run})", what, *scores(run, TESTS[:2]), megabytes(run)])
     card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")["accuracy"]
     what = (
@@ -245,21 +255,19 @@ def chance():
 
 
 def long():
-    """The same question at 100 epochs, on the test images, which decided nothing."""
+    """The same questions at 100 epochs, on the test images, which decided nothing."""
     with open(LOGS / "ablations-100ep.csv") as file:
         rows = list(csv.DictReader(file))
-    lines = [
-        [
-            "optimiser",
-            "decoder reads",
-            *(f"{heading} (untrained)" for heading in JUDGED.values()),
-            "error on hidden patches",
-            "seed",
-        ]
-    ]
+    tests = [f"{heading} (untrained)" for heading in JUDGED.values()]
+    lines = [["optimiser", "decoder reads", "target", *tests, "error on hidden patches", "seed"]]
     for row in rows:
-        scores = [f"{float(row[c]):.2f} ({float(row[f'untrained_{c}']):.2f})" for c in JUDGED]
-        lines.append([row["optimiser"], row["decoder_reads"], *scores, row["loss"], row["seed"]])
+        found = [f"{float(row[c]):.2f} ({float(row[f'untrained_{c}']):.2f})" for c in JUDGED]
+        lines.append([row["optimiser"], row["decoder_reads"], TARGETS[None], *found, row["loss"], row["seed"]])
+    for run in released([BASE, BEST]):
+        card = log(run, "card")
+        target = TARGETS[card["settings"].get("variant")]
+        loss = card["loss"]["loss"] if run == BASE else "other target"
+        lines.append(["Muon", "all blocks", target, *scores(run), loss, card["settings"]["seed"]])
     return table(lines)
 
 
@@ -349,9 +357,9 @@ def split():
     )
 
 
-def few_labels():
+def few_labels(methods=METHODS):
     """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images, with the rate that was
-    best on the held-out ones; of the numbers of labels for which all methods are measured."""
+    best on the held-out ones; of the numbers of labels for which all `methods` are measured."""
     with open(LOGS / "labels.csv") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: float(row["learning_rate"]))
     groups = {}
@@ -363,8 +371,8 @@ def few_labels():
         rate = max(tries, key=lambda row: float(row["accuracy"]))["learning_rate"]
         chosen = [row for row in group if row["held_out"] == "0" and row["learning_rate"] == rate]
         found[key] = [float(row["accuracy"]) for row in sorted(chosen, key=lambda row: row["draw"])]
-    whole = {number for number, _ in found if all(len(found.get((number, method), [])) > 2 for method in METHODS)}
-    return {key: found[key] for key in sorted(found) if key[0] in whole}
+    whole = {number for number, _ in found if all(len(found.get((number, method), [])) > 2 for method in methods)}
+    return {key: found[key] for key in sorted(found) if key[0] in whole and key[1] in methods}
 
 
 def labels():
@@ -373,13 +381,25 @@ def labels():
     lines = [["labels a class", *METHODS.values(), "draws"]]
     for number in dict.fromkeys(number for number, _ in found):
         draws = [found[number, method] for method in METHODS]
-        lines.append([number, *(f"{statistics.mean(d):.2f} ± {statistics.stdev(d):.2f}" for d in draws), len(draws[0])])
+        lines.append([number, *(spread(accuracies, 2) for accuracies in draws), len(draws[0])])
+    return table(lines)
+
+
+def tuned_blocks():
+    """What fine-tuning some of the blocks brings (paper, figure 9): mean and standard deviation over the draws."""
+    found = few_labels(BLOCKS)
+    lines = [["labels a class", "blocks that learn", "accuracy", "draws"]]
+    for number in sorted({number for number, _ in found}):
+        lines += [
+            [number, told, spread(found[number, method], 2), len(found[number, method])]
+            for method, told in BLOCKS.items()
+        ]
     return table(lines)
 
 
 def corruptions():
     """{model: {corruption: accuracies in % of the draws}} of logs/corruptions.csv; "none" are the test images as they are."""
-    encoder = log("mae-6x2-mask75-100ep", "card")["sha256"]["encoder.keras"]
+    encoder = log(BASE, "card")["sha256"]["encoder.keras"]
     with open(LOGS / "corruptions.csv") as file:
         rows = [row for row in csv.DictReader(file) if encoder.startswith(row["encoder"])]
     names = [name for name in rows[0] if name not in "model draw encoder hardware keras commit".split()]
@@ -389,9 +409,10 @@ def corruptions():
     }
 
 
-def spread(values):
+def spread(values, digits=1):
     """Mean and standard deviation of values in %, or the one value there is."""
-    return f"{statistics.mean(values):.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
 def robustness():
@@ -443,7 +464,7 @@ def labels_figure():
 
 def scale(batch=256, network=125, faster=100):
     """What exchanging gradients costs beside computing them, on paper. network: millions of bytes a second."""
-    weights = sum(log("mae-6x2-mask75-100ep", "card")["parameters"].values())
+    weights = sum(log(BASE, "card")["parameters"].values())
     speed = log("bench", "cpu")["contenders"]["this project, JAX"]["images_per_second"]
     megabytes, computing = 4 * weights / 1e6, batch / speed
     sending = 2 * megabytes / network

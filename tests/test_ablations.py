@@ -234,13 +234,12 @@ def test_a_try_from_end_to_end(monkeypatch, tmp_path, capsys, one_sentence):
 
 def test_a_try_trained_whole(monkeypatch, one_sentence):
     """What is exported is what was trained, and the results are its: a probe of the file by hand. Given again, it keeps its files."""
-    name, folder, defaults = "ci-hog", ROOT / "runs" / "ci-hog-seed3", notebooks.parameters
+    name, folder = "ci-hog", ROOT / "runs" / "ci-hog"
     shutil.rmtree(folder, ignore_errors=True)
-    small = SMALL | {"VALIDATION_IMAGES": 0}
-    monkeypatch.setattr(notebooks, "parameters", lambda notebook: defaults(notebook) | small)
+    words = [f"{key}={value}" for key, value in (SMALL | {"VALIDATION_IMAGES": 0, "SEED": 3}).items()]
     monkeypatch.setitem(variants.VARIANTS, name, ("factor", "value", {}, variants.oriented_gradients))
     try:
-        ablate.main("whole", name, "SEED=3")
+        ablate.main("whole", name, *words)
         card, settings, results = (
             notebooks.read(folder / f"{file}.json") for file in ("card", "settings", "results")
         )
@@ -262,12 +261,12 @@ def test_a_try_trained_whole(monkeypatch, one_sentence):
             right = n["linear_probe"](known, y, asked).argmax(axis=1) == y_test
             assert results[state] == pytest.approx(100 * right.mean(), abs=0.5)
         before = {path: path.read_bytes() for path in folder.iterdir()}
-        ablate.main("whole", name, "SEED=3")
+        ablate.main("whole", name, *words)
         assert {path: path.read_bytes() for path in folder.iterdir()} == before
-        small["EPOCHS"] = 3
-        with pytest.raises(SystemExit) as error:
-            ablate.main("whole", name, "SEED=3")
-        one_sentence(str(error.value))
+        for wrong in ("EPOCHS=3", "PATCH_SIZE=5", "VALIDATION_IMAGES=32"):
+            with pytest.raises(SystemExit) as error:
+                ablate.main("whole", name, *words, wrong)
+            one_sentence(str(error.value))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -298,7 +297,10 @@ def test_a_try_that_was_cut_off_goes_on(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(cut[1], whole[1]))
 
 
-@pytest.mark.parametrize("words", [(), ("whole",), ("nonsense",), ("base", "SEED=x"), ("base", "SEED=-1")])
+@pytest.mark.parametrize(
+    "words",
+    [(), ("whole",), ("whole", "base", "hog"), ("nonsense",), ("base", "SEED=x"), ("base", "SEED=-1")],
+)
 def test_wrong_words_are_one_sentence(words, one_sentence):
     with pytest.raises(SystemExit) as error:
         ablate.main(*words)
