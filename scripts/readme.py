@@ -255,19 +255,20 @@ def chance():
 
 
 def long():
-    """The same questions at 100 epochs, on the test images, which decided nothing."""
+    """The same questions after longer training, on the test images, which decided nothing."""
     with open(LOGS / "ablations-100ep.csv") as file:
         rows = list(csv.DictReader(file))
     tests = [f"{heading} (untrained)" for heading in JUDGED.values()]
-    lines = [["optimiser", "decoder reads", "target", *tests, "error on hidden patches", "seed"]]
+    lines = [["optimiser", "decoder reads", "target", "epochs", *tests, "error on hidden patches", "seed"]]
     for row in rows:
         found = [f"{float(row[c]):.2f} ({float(row[f'untrained_{c}']):.2f})" for c in JUDGED]
-        lines.append([row["optimiser"], row["decoder_reads"], TARGETS[None], *found, row["loss"], row["seed"]])
+        how = row["optimiser"], row["decoder_reads"], TARGETS[None], row["epochs"]
+        lines.append([*how, *found, row["loss"], row["seed"]])
     for run in released([BASE, BEST]):
         card = log(run, "card")
-        target = TARGETS[card["settings"].get("variant")]
-        loss = card["loss"]["loss"] if run == BASE else "other target"
-        lines.append(["Muon", "all blocks", target, *scores(run), loss, card["settings"]["seed"]])
+        how = "Muon", "all blocks", TARGETS[card["settings"].get("variant")], card["epochs"]
+        loss = card["loss"]["loss"] if run == BASE else ""
+        lines.append([*how, *scores(run), loss, card["settings"]["seed"]])
     return table(lines)
 
 
