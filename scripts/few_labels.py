@@ -1,10 +1,11 @@
 """What few labels are worth: regular-classification.ipynb from scratch and fine-tuned, and linear probes, into logs/labels.csv.
 
-    python scripts/few_labels.py [LABELS_PER_CLASS ...] [blocks]
+    python scripts/few_labels.py [LABELS_PER_CLASS ...] [blocks] [all]
 
-"blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9).
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
+"blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9). "all" is not part of the rest: all labels,
+once, with the rate chosen on 5,000 of them after 5 epochs; from scratch also for as much work as pre-training and fine-tuning.
 """
 
 import csv
@@ -27,19 +28,32 @@ SCHEDULES = {  # by labels a class
     50: {"BATCH_SIZE": 50, "EPOCHS": 50},
     500: {"BATCH_SIZE": 100, "EPOCHS": 40},
 }
+ALL = 5000  # labels a class
+PRETRAINING_WORK = 34  # epochs of classification that cost what 100 of pre-training do, counted in multiplications
 DRAWS = 0, 1, 2
 STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}
 PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
 RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (3e-4, 1e-3, 1e-2, 1e-1))}
 RATES |= dict.fromkeys(BLOCKS, (4e-3, 1.6e-2, 6.4e-2))  # the less learns, the faster it may
+ALL_RATES = 1e-3, 2e-3, 4e-3  # with all labels, for both starts
 
 
-def train(method, per_class, draw, rate, held_out):
+def schedules(method, per_class):
+    """(that of the tries, those of the runs that are measured on the test images, their draws)."""
+    if per_class < ALL:
+        one = PROBE_SCHEDULE if method in PROBES else SCHEDULES[per_class]
+        return one, [one], DRAWS
+    lengths = [20, 20 + PRETRAINING_WORK] if method == "scratch" else [20]
+    return {"BATCH_SIZE": 256, "EPOCHS": 5}, [{"BATCH_SIZE": 256, "EPOCHS": epochs} for epochs in lengths], DRAWS[:1]
+
+
+def train(method, per_class, draw, rate, held_out, schedule):
     """(accuracy in %, seconds of training) of one run of the notebook."""
-    name = f"labels-{per_class}-{method.replace(', last ', '-')}-{rate}-draw{draw}" + ("-held-out" if held_out else "")
+    name = f"labels-{per_class}-{method.replace(', last ', '-')}-{rate}-{schedule['EPOCHS']}ep-draw{draw}"
     settings = {"LABELS_PER_CLASS": per_class, "DRAW": draw, "VALIDATION_IMAGES": held_out, "LEARNING_RATE": rate}
-    settings |= SCHEDULES[per_class] | (STARTS | BLOCKS)[method] | {"ENCODER": ENCODER, "RUN": name}
+    settings |= (STARTS | BLOCKS)[method] | {"ENCODER": ENCODER, "RUN": name + ("-held-out" if held_out else "")}
+    settings |= schedule | {"WARMUP_EPOCHS": min(5, schedule["EPOCHS"] // 4)}
     folder = notebooks.run(CLASSIFICATION, **settings)
     return read(folder / "results.json")["accuracy"], read(folder / "card.json")["seconds"]
 
@@ -53,7 +67,7 @@ class Prober:
         self.data = self.tools["load_cifar10"](ROOT / "data")
         self.features = {}
 
-    def __call__(self, method, per_class, draw, rate, held_out):
+    def __call__(self, method, per_class, draw, rate, held_out, schedule):
         """(accuracy in %, no seconds) of one probe."""
         if method not in self.features:
             encoder = keras.saving.load_model(ROOT / ENCODER / "encoder.keras")
@@ -69,7 +83,7 @@ class Prober:
         labelled = self.choose(self.data[1], per_class, draw)
         fit, valid = np.split(labelled, [len(labelled) - held_out])
         queries, answers = (known[valid], self.data[1][valid]) if held_out else (asked, self.data[3])
-        schedule = {name.lower(): value for name, value in PROBE_SCHEDULE.items()}
+        schedule = {name.lower(): value for name, value in schedule.items()}
         scores = self.tools["linear_probe"](known[fit], self.data[1][fit], queries, rate, **schedule)
         return self.tools["accuracy"](scores, answers), ""
 
@@ -78,32 +92,36 @@ def main(*words):
     """Fill the table for these numbers of labels a class, or for all."""
     plans = {str(number): [(number, method, RATES[method]) for method in (*STARTS, *PROBES)] for number in SCHEDULES}
     plans["blocks"] = [(50, method, RATES[method]) for method in BLOCKS]
+    usual = list(plans)
+    plans["all"] = [(ALL, method, ALL_RATES) for method in STARTS]
     if not set(words) <= set(plans):
         sys.exit(
             f"{' '.join(words)!r} must be among {', '.join(plans)}: numbers of labels a class, or which blocks learn."
         )
     prober = Prober()
-    for plan in words or plans:
+    for plan in words or usual:
         for per_class, method, rates in plans[plan]:
             measure = prober if method in PROBES else train
-            tries = [row(measure, method, per_class, 0, rate, 2 * per_class) for rate in rates]
+            short, long, draws = schedules(method, per_class)
+            held_out = min(2 * per_class, 5000)
+            tries = [row(measure, method, per_class, 0, rate, held_out, short) for rate in rates]
             best = max(tries, key=lambda found: float(found["accuracy"]))["learning_rate"]
-            for draw in DRAWS:
-                row(measure, method, per_class, draw, float(best), 0)
+            for schedule in long:
+                for draw in draws:
+                    row(measure, method, per_class, draw, float(best), 0, schedule)
 
 
-def row(measure, method, per_class, draw, rate, held_out):
+def row(measure, method, per_class, draw, rate, held_out, schedule):
     """The table's row of one run, which is done and added if it is not there yet."""
     rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     new = {"labels_per_class": per_class, "method": method, "draw": draw, "learning_rate": rate, "held_out": held_out}
-    schedule = PROBE_SCHEDULE if method in PROBES else SCHEDULES[per_class]
     new |= {name.lower(): value for name, value in schedule.items()}
     new["encoder"] = notebooks.sha256(ROOT / ENCODER / "encoder.keras")[:12]
     for old in rows:
         if all(old[key] == str(value) for key, value in new.items()):
             return old
     start = notebooks.provenance()
-    accuracy, seconds = measure(method, per_class, draw, rate, held_out)
+    accuracy, seconds = measure(method, per_class, draw, rate, held_out, schedule)
     new |= {"accuracy": accuracy, "seconds": seconds}
     new |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
     notebooks.add_row(TABLE, new)

@@ -114,7 +114,7 @@ def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path):
     """By the held-out fifth of draw 0; then every draw uses it with all its labels, and what is there is not run again."""
     asked = []
 
-    def measure(method, per_class, draw, rate, held_out):
+    def measure(method, per_class, draw, rate, held_out, schedule):
         asked.append((method, draw, rate, held_out))
         wanted = {"scratch": 1.6e-2, "fine-tuned": 4e-3, "probe": 1e-1, "probe, untrained": 1e-2}[method]
         good = 50 if rate == wanted else 40
@@ -141,21 +141,63 @@ def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path):
     assert len(asked) == len(rows), "rows that are there are left alone"
 
 
-def test_rate_is_chosen_for_each_number_of_blocks(monkeypatch, tmp_path):
-    """The notebook is given the number of blocks, and the runs have names that it takes."""
+@pytest.fixture
+def given(monkeypatch, tmp_path):
+    """A list that gets the settings of each run of the notebook, in place of a run; settings that it takes."""
     given = []
 
     def run(notebook, **settings):
         lower = notebooks.parameters(notebook) | settings
         assert notebooks.problem({name.lower(): value for name, value in lower.items()}) is None
         given.append(settings)
-        for name in ("results", "card"):
-            notebooks.write(tmp_path / f"{name}.json", {"accuracy": 50, "seconds": 1})
+        rate = settings["LEARNING_RATE"] if settings["VALIDATION_IMAGES"] else -settings["LEARNING_RATE"]
+        notebooks.write(tmp_path / "results.json", {"accuracy": 50 - abs(rate - 2e-3)})
+        notebooks.write(tmp_path / "card.json", {"seconds": 1})
         return tmp_path
 
     monkeypatch.setattr(few_labels, "TABLE", tmp_path / "labels.csv")
     monkeypatch.setattr(few_labels, "Prober", lambda: None)
     monkeypatch.setattr(notebooks, "run", run)
+    start = {"hardware": "", "versions": {"keras": ""}, "commit": ""}
+    monkeypatch.setattr(notebooks, "provenance", lambda: start)  # the true one takes seconds
+    return given
+
+
+def test_a_pair_with_all_labels(given):
+    """Both starts get the same schedule, and the rate that is best on the same 5,000 held-out images after 5 epochs; from
+    scratch there is a longer one, too."""
+    few_labels.main("all")
+    tries, runs = (
+        [s for s in given if bool(s["VALIDATION_IMAGES"]) == held_out] for held_out in (True, False)
+    )
+    assert {(s["VALIDATION_IMAGES"], s["EPOCHS"], s["WARMUP_EPOCHS"]) for s in tries} == {(5000, 5, 1)}
+    assert len(tries) == 6 and all(s["LABELS_PER_CLASS"] == 5000 and s["DRAW"] == 0 for s in given)
+    assert [(s["PRETRAINED"], s["EPOCHS"], s["LEARNING_RATE"]) for s in runs] == [
+        (False, 20, 2e-3),
+        (False, 54, 2e-3),
+        (True, 20, 2e-3),
+    ]
+    assert len({s["RUN"] for s in given}) == len(given) and {s["WARMUP_EPOCHS"] for s in runs} == {5}
+
+
+def test_work_of_pretraining(mae):
+    """What 100 epochs of pre-training cost, in epochs of classification: multiplications of the linear layers and of attention."""
+    s = notebooks.read(ROOT / few_labels.ENCODER / "card.json")["settings"]
+    visible, width = 16, s["encoder_width"]
+
+    def work(tokens, width, blocks):
+        linear = (4 + 2 * s["mlp_ratio"]) * width**2
+        return blocks * tokens * (linear + 2 * tokens * width)
+
+    classification = work(64, width, s["encoder_layers"]) + 64 * 48 * width
+    blocks, narrow = s["encoder_layers"], s["decoder_width"]
+    decoder = work(64, narrow, s["decoder_layers"]) + visible * blocks * width * narrow + 64 * narrow * 48
+    encoder = work(visible, width, blocks) + visible * 48 * width
+    assert few_labels.PRETRAINING_WORK == round(s["epochs"] * (encoder + decoder) / classification)
+
+
+def test_rate_is_chosen_for_each_number_of_blocks(given):
+    """The notebook is given the number of blocks, and the runs have names that it takes."""
     few_labels.main("blocks")
     assert {settings["TUNED_BLOCKS"] for settings in given} == {0, 1, 2, 4}
     assert all(settings["LABELS_PER_CLASS"] == 50 and settings["PRETRAINED"] for settings in given)
