@@ -29,7 +29,7 @@ probe: data  ## run linear-probe.ipynb: make probe RUN=probe-deep ENCODER=runs/d
 classify: data  ## run regular-classification.ipynb: make classify RUN=scratch PRETRAINED=False
 	$(BIN)/python scripts/notebooks.py regular-classification.ipynb $(PARAMETERS)
 
-labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labels.csv: make labels, or N="10 50", N=blocks, N=all
+labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labels.csv: make labels, or N="10 50", N=blocks, N=5000
 	$(BIN)/python scripts/few_labels.py $(N)
 
 corruptions: data .venv/ready-dev  ## noise, blur, weather and JPEG on the test images, with and without pre-training, into logs/corruptions.csv
@@ -39,7 +39,7 @@ ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make a
 	$(BIN)/python ablations/ablate.py $(NAME) $(if $(SEED),SEED=$(SEED))
 
 variant: data  ## one try of ablations/README.md trained like the released rows, into runs/; any parameter can follow: make variant NAME=hog
-	$(BIN)/python ablations/ablate.py whole $(NAME) $(filter-out NAME=%,$(PARAMETERS))
+	$(BIN)/python ablations/ablate.py variant $(NAME) $(filter-out NAME=%,$(PARAMETERS))
 
 elpv: data  ## does pre-training help to find broken solar cells? into logs/elpv.csv: docs/own-images.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check elpv-dataset==1.0.0.post1

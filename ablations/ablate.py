@@ -1,13 +1,13 @@
 """One try of the recipe: mae-pretraining.ipynb with one definition or parameter changed, judged on held-out training images.
 
     python ablations/ablate.py NAME [NAME ...] [SEED=0]
-    python ablations/ablate.py whole NAME [PARAMETER=VALUE ...]
+    python ablations/ablate.py variant NAME [PARAMETER=VALUE ...]
 
 Each try trains on 45,000 images and measures on the other 5,000, into runs/ablation-<NAME>-seed<SEED>/, and adds its row to
 logs/ablations.csv. A try that was cut off goes on; one whose row is there is left alone.
 
-With "whole" it is trained as the notebook trains, by default for 100 epochs on all 50,000 images, and its encoder is left in
-runs/<RUN>/ (RUN is NAME by default), to be probed and released like that of any other run.
+With "variant" it is trained as the notebook trains, by default for 100 epochs on all 50,000 images, and its encoder is left
+in runs/<RUN>/ (RUN is NAME by default), to be probed and released like that of any other run.
 """
 
 import csv
@@ -91,10 +91,10 @@ def ablate(name, seed=0):
     print(json.dumps(row), flush=True)
 
 
-def train_whole(name, *words):
+def train_variant(name, *words):
     """Train as the notebook does, with a try's change and these parameters ("EPOCHS=50"); returns the run's folder.
 
-    Its files are those of the notebook's run but for the decoder, which is not exported: what it predicts may be no pixels.
+    The decoder is not exported, and no picture drawn: what it predicts may be no pixels.
     """
     _, _, own, change = VARIANTS[name]
     defaults = notebooks.parameters(notebooks.PRETRAINING) | own | {"RUN": name}
@@ -103,40 +103,42 @@ def train_whole(name, *words):
     wrong = notebooks.problem(settings)
     if wrong or s["VALIDATION_IMAGES"] or s["IMAGES"]:
         sys.exit(
-            wrong or "A try that is trained whole takes all images of CIFAR-10: leave out IMAGES and VALIDATION_IMAGES."
+            wrong or "A variant is measured on the test images of CIFAR-10: leave out IMAGES and VALIDATION_IMAGES."
         )
     folder, settings = ROOT / "runs" / s["RUN"], settings | {"variant": name}
     notebooks.open_run(folder, settings)
+    if (folder / "results.json").exists():
+        print(f"runs/{folder.name} is finished already: {notebooks.read(folder / 'results.json')}")
+        return folder
     n, (x, y, _, _), model, encoder = prepare(s, change)
-    encoders = {"untrained": encoder.get_weights()}
+    untrained = encoder.get_weights()
     train(n, model, x, None, s, folder)
-    encoders["linear_probe"] = encoder.get_weights()
     whole = build_encoder(n, s, masked=False)
     pooled = keras.Model(whole.input, layers.GlobalAveragePooling1D()(whole.output))
     x_test, y_test = n["load_cifar10"](ROOT / "data")[2:]
     results = {"measured_on": "test", "images": len(y_test)}
-    for state, weights in encoders.items():
+    for state, weights in (("untrained", untrained), ("linear_probe", encoder.get_weights())):
         whole.set_weights(weights)
         known, asked = (pooled.predict(images, batch_size=500, verbose=0) for images in (x, x_test))
         right = n["linear_probe"](known, y, asked).argmax(axis=1) == y_test
         results[state] = round(100 * float(right.mean()), 2)
-    if not (folder / "results.json").exists():  # a finished run keeps its files
-        whole.save(folder / "encoder.keras")
-        notebooks.write(folder / "card.json", notebooks.card(folder, settings))
-        notebooks.write(folder / "results.json", results)
+    whole.save(folder / "encoder.keras")
+    notebooks.write(folder / "card.json", notebooks.card(folder, settings))
+    notebooks.write(folder / "results.json", results)
     print(f"runs/{folder.name}: {results}", flush=True)
     return folder
 
 
 def main(*words):
     """The command line: names of tries, and seeds or parameters."""
-    whole = words[:1] == ("whole",)
-    names, rest = ([word for word in words[whole:] if ("=" in word) == given] for given in (False, True))
-    if not names or not set(names) <= set(VARIANTS) or (whole and len(names) > 1):
+    variant = words[:1] == ("variant",)
+    names = [word for word in words if "=" not in word][1 if variant else 0 :]
+    settings = [word for word in words if "=" in word]
+    if not names or not set(names) <= set(VARIANTS) or (variant and len(names) > 1):
         sys.exit(f"NAME is {' '.join(names)!r} and must be one of {', '.join(VARIANTS)}.")
-    if whole:
-        return train_whole(names[0], *rest)
-    seeds = [word.removeprefix("SEED=") for word in rest] or ["0"]
+    if variant:
+        return train_variant(names[0], *settings)
+    seeds = [word.removeprefix("SEED=") for word in settings] or ["0"]
     if not all(seed.isdecimal() for seed in seeds):
         sys.exit(f"SEED must be a whole number from 0 on, not {' '.join(seeds)}.")
     for name in names:

@@ -232,8 +232,8 @@ def classifier(method, draw):
     rows = [row for row in rows if (row["labels_per_class"], row["method"]) == (str(LABELS), method)]
     tries = [row for row in rows if row["held_out"] != "0"]
     rate = float(max(tries, key=lambda row: float(row["accuracy"]))["learning_rate"])
-    few_labels.train(method, LABELS, draw, rate, 0)
-    model = keras.saving.load_model(ROOT / "runs" / f"labels-{LABELS}-{method}-{rate}-draw{draw}" / "classifier.keras")
+    folder = few_labels.run(method, LABELS, draw, rate, 0, few_labels.SCHEDULES[LABELS])
+    model = keras.saving.load_model(folder / "classifier.keras")
     return lambda x: model.predict(x, batch_size=500, verbose=0)
 
 

@@ -4,7 +4,8 @@
 
 Writes to FOLDER/onnx/, or TARGET:
     encoder.onnx   images (B, 32, 32, 3), values 0-255 -> tokens (B, 64, D)
-    painter.onnx   images, ids_keep (B, n), ids_restore (B, 64) -> predicted patches (B, 64, 48), in units of the targets
+    painter.onnx   images, ids_keep (B, n), ids_restore (B, 64) -> predicted patches (B, 64, 48), in units of the targets;
+                   not from a folder without decoder.keras
 Both are compared with Keras on onnxruntime.
 """
 
@@ -92,16 +93,14 @@ def export(model, path):
 def main(folder="", target=""):
     """Export what is in a folder."""
     source = notebooks.ROOT / folder
-    if not folder or not (source / "card.json").exists() or not (source / "decoder.keras").exists():
-        sys.exit(
-            f"{folder or 'ENCODER'} lacks encoder.keras, decoder.keras or card.json: name a run or a release that has them."
-        )
+    if not folder or not all((source / name).exists() for name in ("card.json", "encoder.keras")):
+        sys.exit(f"{folder or 'ENCODER'} lacks encoder.keras or card.json: name a run or a release that has them.")
     goal = pathlib.Path(target) if target else source / "onnx"
     goal.mkdir(parents=True, exist_ok=True)
-    encoder, decoder = (
-        keras.saving.load_model(source / f"{name}.keras", compile=False) for name in ("encoder", "decoder")
-    )
-    export(painter(encoder, decoder, notebooks.read(source / "card.json")["settings"]), goal / "painter.onnx")
+    encoder = keras.saving.load_model(source / "encoder.keras", compile=False)
+    if (source / "decoder.keras").exists():
+        decoder = keras.saving.load_model(source / "decoder.keras", compile=False)
+        export(painter(encoder, decoder, notebooks.read(source / "card.json")["settings"]), goal / "painter.onnx")
     export(exportable(encoder), goal / "encoder.onnx")
     print(OPEN.format(encoder.input.shape[1], encoder.input.shape[3]))
 

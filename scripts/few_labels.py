@@ -1,11 +1,12 @@
 """What few labels are worth: regular-classification.ipynb from scratch and fine-tuned, and linear probes, into logs/labels.csv.
 
-    python scripts/few_labels.py [LABELS_PER_CLASS ...] [blocks] [all]
+    python scripts/few_labels.py [10] [50] [500] [blocks] [5000]
 
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
-"blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9). "all" is not part of the rest: all labels,
-once, with the rate chosen on 5,000 of them after 5 epochs; from scratch also for as much work as pre-training and fine-tuning.
+"blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9). Without words, all of these but 5000 are
+done. That is all labels, once, with the rate chosen on 5,000 of them after 5 epochs; from scratch also for as much work as
+pre-training and fine-tuning take together.
 """
 
 import csv
@@ -29,7 +30,9 @@ SCHEDULES = {  # by labels a class
     500: {"BATCH_SIZE": 100, "EPOCHS": 40},
 }
 ALL = 5000  # labels a class
-PRETRAINING_WORK = 34  # epochs of classification that cost what 100 of pre-training do, counted in multiplications
+PRETRAINING_WORK = (
+    37  # epochs of classification with as many multiplications as 100 of pre-training, Muon's counted too
+)
 DRAWS = 0, 1, 2
 STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}
@@ -48,13 +51,19 @@ def schedules(method, per_class):
     return {"BATCH_SIZE": 256, "EPOCHS": 5}, [{"BATCH_SIZE": 256, "EPOCHS": epochs} for epochs in lengths], DRAWS[:1]
 
 
-def train(method, per_class, draw, rate, held_out, schedule):
-    """(accuracy in %, seconds of training) of one run of the notebook."""
-    name = f"labels-{per_class}-{method.replace(', last ', '-')}-{rate}-{schedule['EPOCHS']}ep-draw{draw}"
+def run(method, per_class, draw, rate, held_out, schedule):
+    """The folder of one run of the notebook."""
+    length = f"{schedule['EPOCHS']}ep-" if per_class == ALL else ""  # there are several
+    name = f"labels-{per_class}-{method.replace(', last ', '-')}-{rate}-{length}draw{draw}"
     settings = {"LABELS_PER_CLASS": per_class, "DRAW": draw, "VALIDATION_IMAGES": held_out, "LEARNING_RATE": rate}
     settings |= (STARTS | BLOCKS)[method] | {"ENCODER": ENCODER, "RUN": name + ("-held-out" if held_out else "")}
     settings |= schedule | {"WARMUP_EPOCHS": min(5, schedule["EPOCHS"] // 4)}
-    folder = notebooks.run(CLASSIFICATION, **settings)
+    return notebooks.run(CLASSIFICATION, **settings)
+
+
+def train(*arguments):
+    """(accuracy in %, seconds of training) of such a run."""
+    folder = run(*arguments)
     return read(folder / "results.json")["accuracy"], read(folder / "card.json")["seconds"]
 
 
@@ -93,10 +102,10 @@ def main(*words):
     plans = {str(number): [(number, method, RATES[method]) for method in (*STARTS, *PROBES)] for number in SCHEDULES}
     plans["blocks"] = [(50, method, RATES[method]) for method in BLOCKS]
     usual = list(plans)
-    plans["all"] = [(ALL, method, ALL_RATES) for method in STARTS]
+    plans[str(ALL)] = [(ALL, method, ALL_RATES) for method in STARTS]
     if not set(words) <= set(plans):
         sys.exit(
-            f"{' '.join(words)!r} must be among {', '.join(plans)}: numbers of labels a class, or which blocks learn."
+            f"{' '.join(words)!r} must be among {', '.join(plans)}: numbers of labels a class, or how many blocks learn."
         )
     prober = Prober()
     for plan in words or usual:

@@ -435,10 +435,6 @@ def plan(name="", *words):
         known = sorted(file.parent.name for file in ROOT.glob("logs/*/settings.json"))
         sys.exit(f"logs/ holds no run {name!r}: name one with OF=..., one of {', '.join(known)}.")
     settings = {key.upper(): value for key, value in read(path).items() if value != ""}
-    if "VARIANT" in settings:
-        own = {key: value for key, value in parameters(PRETRAINING).items() if settings.get(key, value) != value}
-        words = [f"NAME={settings['VARIANT']}", *(f"{key}={settings[key]}" for key in own if key != "RUN")]
-        sys.exit(f"{name} is the notebook with a change: repeat it with `make variant {' '.join(words)}`.")
     notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION
     known = parameters(notebook)
     older = {"FUSE_BLOCKS": False, "MUON": False, "PRETRAINED": False, "BLEND": False, "LABEL_SMOOTHING": 0.0}
@@ -450,7 +446,11 @@ def plan(name="", *words):
             f"{name} was trained by an earlier notebook (commit {commit}): this trains today's model with its settings."
         )
     seed = parse(words, {"SEED": kept["SEED"]}).get("SEED", kept["SEED"])
-    return notebook, kept | {"SEED": seed, "RUN": f"{name}-again" if seed == kept["SEED"] else f"{name}-seed{seed}"}
+    again = kept | {"SEED": seed, "RUN": f"{name}-again" if seed == kept["SEED"] else f"{name}-seed{seed}"}
+    if "VARIANT" in settings:
+        own = " ".join(f"{key}={value}" for key, value in again.items() if value != known[key])
+        sys.exit(f"{name} is the notebook with a change: type `make variant NAME={settings['VARIANT']} {own}`.")
+    return notebook, again
 
 
 def arguments(notebook, words):

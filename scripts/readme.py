@@ -23,11 +23,9 @@ ROWS = {  # the predecessor's linear probes after 100 epochs, one run each, test
     "mae-6x2-mask75-100ep": 48.16,
     "mae-9x3-mask75-100ep": PUBLISHED,
 }
-BASE, BEST = (
-    "mae-6x2-mask75-100ep",
-    "mae-6x2-mask75-hog-50ep",
-)  # the same sizes; the predecessor has no row for the other
-TARGETS = {None: "pixels", "hog": "histograms of oriented gradients"}  # by variant
+BASE = "mae-6x2-mask75-100ep"
+HOG = "mae-6x2-mask75-hog-50ep"  # of the same sizes; the predecessor has no such row
+TARGETS = {None: "pixels", "hog": "histograms of oriented gradients"}  # by variant, a key of ablations/variants.py
 CLASSIFIER, CLASSIFIER_PUBLISHED = "classifier-3-100ep", "about 76 % after 100 epochs"
 COLUMNS = {  # of the tables of tries: heading, column
     "mask token": "mask_token",
@@ -66,7 +64,7 @@ def log(run, name):
     return read(LOGS / run / f"{name}.json")
 
 
-def released(runs=(*ROWS, BEST)):
+def released(runs=(*ROWS, HOG)):
     """Those of the runs that have been released, and probed since."""
     probed = [run for run in runs if (LOGS / run / "probe.json").exists()]
     return [run for run in probed if log(run, "probe")["sha256"] == log(run, "card")["sha256"]["encoder.keras"]]
@@ -76,6 +74,18 @@ def old_token(run):
     """Whether a run was trained with the mask token's wrong step: its mask token is an embedding."""
     decoder = ROOT / "weights" / run / "decoder.keras"
     return decoder.exists() and '"Embedding"' in config(decoder)
+
+
+def error(run):
+    """The loss at the end of a run, if it is that of pixels; others cannot be compared with it."""
+    card = log(run, "card")
+    return "" if "variant" in card["settings"] else card["loss"]["loss"]
+
+
+def change(settings):
+    """What a run has in place of the notebook's, as an addition to its name; empty for a run of the notebook."""
+    variant = settings.get("variant")
+    return f", {TARGETS.get(variant, f'`{variant}`')}" if variant else ""
 
 
 def table(rows):
@@ -114,11 +124,12 @@ def every_seed():
     lines = [["run", "seed", *(f"{test} (untrained)" for test in TESTS), "error on hidden patches", "commit"]]
     for run in released():
         card, others = log(run, "card"), seeds(run)
-        mine = [card["settings"]["seed"], *scores(run), card["loss"]["loss"], f"`{card['commit'][:7]}`"]
+        mine = [card["settings"]["seed"], *scores(run), error(run), f"`{card['commit'][:7]}`"]
         lines += [[f"`{run}`", *mine]] if others else []
         for row in others:
             told = [f"{float(row[test]):.2f} ({float(row[f'{test}, untrained']):.2f})" for test in TESTS]
-            lines.append([f"`{run}`", row["seed"], *told, row["loss"], f"`{row['commit'][:7]}`"])
+            loss = row["loss"] if error(run) else ""
+            lines.append([f"`{run}`", row["seed"], *told, loss, f"`{row['commit'][:7]}`"])
     return table(lines) if len(lines) > 1 else "None yet: each row is one run."
 
 
@@ -129,13 +140,15 @@ def quickstart():
 
 def results():
     """The published table with ours beside it; in brackets the untrained encoder of the same depth."""
-    rows = [["layers", "mask", "published", "**linear probe** (untrained)", "all blocks (untrained)", "seeds"]]
+    rows = [
+        ["layers", "mask", "epochs", "published", "**linear probe** (untrained)", "all blocks (untrained)", "seeds"]
+    ]
     for run in released():
         s = log(run, "card")["settings"]
-        name = f"[{s['encoder_layers']} & {s['decoder_layers']}](weights/{run})" + ("†" if old_token(run) else "")
-        name += f", {TARGETS[s['variant']]}" if "variant" in s else ""
+        mark = "†" if old_token(run) else ""
+        name = f"[{s['encoder_layers']} & {s['decoder_layers']}](weights/{run}){mark}{change(s)}"
         ours = [means(run, test) for test in TESTS[:2]]
-        rows.append([name, f"{s['mask_ratio']:.2f}", ROWS.get(run, ""), *ours, 1 + len(seeds(run))])
+        rows.append([name, f"{s['mask_ratio']:.2f}", s["epochs"], ROWS.get(run, ""), *ours, 1 + len(seeds(run))])
     return table(rows)
 
 
@@ -157,8 +170,8 @@ def details():
         card = log(run, "card")
         minutes = round(card["seconds"] / 60)
         time = f"{minutes // 60}:{minutes % 60:02} h, {card['hardware']}"
-        loss, size = card["loss"]["loss"], f"{card['parameters']['encoder']:,}"
-        rows.append([f"[`{run}`]({run})", *scores(run), size, loss, time])
+        size = f"{card['parameters']['encoder']:,}"
+        rows.append([f"[`{run}`]({run})", *scores(run), size, error(run), time])
     return table(rows)
 
 
@@ -190,8 +203,7 @@ def weights():
     rows = [["folder", "what", "linear probe (untrained)", "all blocks (untrained)", "MB"]]
     for run in released(sorted(path.parent.name for path in LOGS.glob("*/probe.json"))):
         s = log(run, "card")["settings"]
-        what = f"masked autoencoder, {s['encoder_layers']} & {s['decoder_layers']} layers, mask {s['mask_ratio']:.2f}, {s['epochs']} epochs"
-        what += f", predicted {TARGETS[s['variant']]}; encoder alone" if "variant" in s else ""
+        what = f"masked autoencoder, {s['encoder_layers']} & {s['decoder_layers']} layers, mask {s['mask_ratio']:.2f}, {s['epochs']} epochs{change(s)}"
         rows.append([f"[`{run}`]({run})", what, *scores(run, TESTS[:2]), megabytes(run)])
     card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")["accuracy"]
     what = (
@@ -264,11 +276,10 @@ def long():
         found = [f"{float(row[c]):.2f} ({float(row[f'untrained_{c}']):.2f})" for c in JUDGED]
         how = row["optimiser"], row["decoder_reads"], TARGETS[None], row["epochs"]
         lines.append([*how, *found, row["loss"], row["seed"]])
-    for run in released([BASE, BEST]):
+    for run in released([BASE, HOG]):
         card = log(run, "card")
         how = "Muon", "all blocks", TARGETS[card["settings"].get("variant")], card["epochs"]
-        loss = card["loss"]["loss"] if run == BASE else ""
-        lines.append([*how, *scores(run), loss, card["settings"]["seed"]])
+        lines.append([*how, *scores(run), error(run), card["settings"]["seed"]])
     return table(lines)
 
 
@@ -365,7 +376,8 @@ def few_labels(methods=METHODS):
         rows = sorted(csv.DictReader(file), key=lambda row: float(row["learning_rate"]))
     groups = {}
     for row in rows:
-        groups.setdefault((int(row["labels_per_class"]), row["method"]), []).append(row)
+        if row["labels_per_class"] != "5000":  # those are runs of several lengths
+            groups.setdefault((int(row["labels_per_class"]), row["method"]), []).append(row)
     found = {}
     for key, group in groups.items():
         tries = [row for row in group if row["held_out"] != "0"]

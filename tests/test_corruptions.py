@@ -108,9 +108,10 @@ def test_classifier_has_the_rate_that_held_out_images_chose(monkeypatch, tmp_pat
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(corruptions.few_labels, "TABLE", tmp_path / "labels.csv")
     monkeypatch.setattr(
-        corruptions.notebooks, "run", lambda _, **settings: asked.append(settings) or tmp_path
+        corruptions.notebooks,
+        "run",
+        lambda _, **settings: asked.append(settings) or tmp_path / settings["RUN"],
     )
-    monkeypatch.setattr(corruptions.few_labels, "read", lambda path: {"accuracy": 0, "seconds": 0})
     monkeypatch.setattr(corruptions.keras.saving, "load_model", lambda path: asked.append(path))
     corruptions.classifier("scratch", 2)
     settings, path = asked

@@ -36,11 +36,16 @@ def test_tables_are_those_of_the_logs(document):
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in ROOT.glob("logs/*/settings.json")))
 def test_logged_runs_can_be_repeated(name, capsys):
     """Their settings are parameters of one of the notebooks; of models that it no longer builds, or never did, it says so."""
-    variant = readme.log(name, "settings").get("variant")
-    if variant:
-        with pytest.raises(SystemExit, match=f"`make variant NAME={variant}`"):
-            notebooks.plan(name)
-        assert variant in variants.VARIANTS
+    logged = readme.log(name, "settings")
+    if "variant" in logged:
+        with pytest.raises(SystemExit) as error:
+            notebooks.plan(name, "SEED=7")
+        variant, *words = re.search("`make variant NAME=(.*)`", str(error.value))[1].split()
+        defaults = notebooks.parameters(notebooks.PRETRAINING) | variants.VARIANTS[variant][2]
+        settings = defaults | notebooks.parse(words, defaults)
+        assert {key.lower(): value for key, value in settings.items()} == {
+            key: value for key, value in logged.items() if key != "variant"
+        } | {"seed": 7, "run": f"{name}-seed7"}
         return
     notebook, parameters = notebooks.plan(name)
     model = ROOT / "weights" / name
