@@ -8,6 +8,7 @@ says how its files came about. Tests and the other scripts use `definitions("mae
 
 import ast
 import csv
+import functools
 import hashlib
 import io
 import json
@@ -214,6 +215,12 @@ def provenance():
         commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip() or None
     except OSError:  # no git on this machine
         commit = None
+    return machine(environment()["KERAS_BACKEND"]) | {"commit": commit}
+
+
+@functools.cache
+def machine(backend):
+    """Versions and hardware as a process of its own sees them, once for each backend: starting Keras takes seconds."""
     code = """
 import json, os, platform, keras, numpy
 name = keras.backend.backend()
@@ -230,10 +237,8 @@ print(json.dumps({"backend": name, "versions": versions, "hardware": hardware}))
     found = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
     if found.returncode:
         cause = (found.stderr.strip().splitlines() or ["no message"])[-1]
-        sys.exit(
-            f"Keras cannot start on the backend {environment()['KERAS_BACKEND']} ({cause}): install it or choose another."
-        )
-    return json.loads(found.stdout.splitlines()[-1]) | {"commit": commit}
+        sys.exit(f"Keras cannot start on the backend {backend} ({cause}): install it or choose another.")
+    return json.loads(found.stdout.splitlines()[-1])
 
 
 def run(notebook, **values):
