@@ -317,6 +317,20 @@ def test_what_the_readme_says_of_rates(labels, method, chosen, following, words)
     assert words.format(told) in README
 
 
+def test_what_the_readme_says_of_tuned_blocks():
+    """The last block alone is ahead of every other number in the table, and in each draw of the whole encoder."""
+    found = {method: readme.few_labels([method]).get((50, method)) for method in readme.BLOCKS}
+    best, every = found["fine-tuned, last 1"], found["fine-tuned"]
+    assert all(ours > theirs for ours, theirs in zip(best, every, strict=True))
+    others = [draws for method, draws in found.items() if draws and method != "fine-tuned, last 1"]
+    assert all(statistics.mean(best) > statistics.mean(draws) for draws in others)
+    with open(readme.LOGS / "labels.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["method"] == "fine-tuned, last 0"]
+    assert {row["learning_rate"] for row in rows if row["held_out"] == "0"} == {"0.064"}
+    assert max(float(row["learning_rate"]) for row in rows) == 0.064, "its rate is the highest of those tried"
+    assert "ahead of the whole encoder in each of the three draws" in README
+
+
 def test_what_the_page_says_of_two_seeds():
     """What leads does so in all three measures with both seeds, and the probe's leads are those that it names."""
     tries = readme.ablations()
