@@ -4,9 +4,9 @@
 
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
-"blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9). Without words, all of these but 5000 are
-done. That is all labels, once, with the rate chosen on 5,000 of them after 5 epochs; from scratch also for as much work as
-pre-training and fine-tuning take together.
+"blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9).
+"5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there is
+a second run, with as much work as pre-training and fine-tuning together.
 """
 
 import csv
@@ -30,9 +30,7 @@ SCHEDULES = {  # by labels a class
     500: {"BATCH_SIZE": 100, "EPOCHS": 40},
 }
 ALL = 5000  # labels a class
-PRETRAINING_WORK = (
-    37  # epochs of classification with as many multiplications as 100 of pre-training, Muon's counted too
-)
+PRETRAINING_WORK = 37  # epochs of classification that multiply as often as 100 of pre-training with Muon
 DRAWS = 0, 1, 2
 STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}

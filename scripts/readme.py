@@ -85,7 +85,8 @@ def error(run):
 def change(settings):
     """What a run has in place of the notebook's, as an addition to its name; empty for a run of the notebook."""
     variant = settings.get("variant")
-    return f", {TARGETS.get(variant, f'`{variant}`')}" if variant else ""
+    told = f"predicts {TARGETS[variant]}" if variant in TARGETS else f"`{variant}`"
+    return f", {told}" if variant else ""
 
 
 def table(rows):

@@ -196,9 +196,7 @@ def test_work_of_pretraining(mae):
     pretraining += (
         s["decoder_layers"] * decode[patches] + visible * depth * width * narrow + patches * narrow * 48
     )
-    steps = (
-        0  # of Newton and Schulz, five for each matrix of a block: X X', its square, and their sum times X
-    )
+    steps = 0  # Muon's, five for each matrix X of a block: X X', its square, and their sum times X
     for blocks, w in ((depth, width), (s["decoder_layers"], narrow)):
         for rows, columns in ((3 * w, w), (w, w), (w, s["mlp_ratio"] * w), (s["mlp_ratio"] * w, w)):
             few, many = sorted((rows, columns))

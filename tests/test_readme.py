@@ -368,6 +368,11 @@ def test_what_the_readme_says_of_histograms():
     ours, theirs = (card["settings"] for card in cards)
     others = {key for key in ours | theirs if ours.get(key) != theirs.get(key)} - {"run", "images"}
     assert others == {"epochs", "variant"}, "more than target and epochs differ"
+    (floor, rate), (other, other_rate) = (
+        (found["accuracy"], found["learning_rate"])
+        for found in (probe["test"]["probe, all blocks"]["untrained"] for probe in probes)
+    )
+    assert floor != other and rate != other_rate, "the README says why their floors differ"
     assert "for half as many epochs. It is ahead of 6 & 2 in both columns and in neighbours" in README
 
 
