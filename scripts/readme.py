@@ -559,10 +559,11 @@ def elpv_unseen():
 
 
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
-    "README.md": (quickstart, results, labels, tuned_blocks, robustness, baseline, bench, split),
-    "logs/README.md": (details, each_corruption, every_seed, effect, "training", "recipe", "recipe_classifier"),
+    "README.md": (quickstart, results, labels, baseline, bench, split),
+    "logs/README.md": (details, every_seed, effect, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
+    "docs/labels.md": (tuned_blocks, robustness, each_corruption),
     "docs/scale.md": (scale,),
     "docs/own-images.md": (elpv, elpv_unseen),
 }

@@ -27,6 +27,7 @@ MODEL = "mae-6x2-mask75-100ep"
 PAGES = {  # documents that become pages, and the name of each
     "README.md": "index.html",
     "docs/differences.md": "differences.html",
+    "docs/labels.md": "labels.html",
     "docs/scale.md": "scale.html",
     "docs/own-images.md": "own-images.html",
     "ablations/README.md": "ablations.html",
