@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 import notebooks
-from notebooks import CLASSIFICATION, PROBE, ROOT, parameters, read
+from notebooks import CLASSIFICATION, PRETRAINING_WORK, PROBE, ROOT, parameters, read
 
 TABLE = ROOT / "logs" / "labels.csv"
 ENCODER = parameters(CLASSIFICATION)["ENCODER"]
@@ -30,7 +30,6 @@ SCHEDULES = {  # by labels a class
     500: {"BATCH_SIZE": 100, "EPOCHS": 40},
 }
 ALL = 5000  # labels a class
-PRETRAINING_WORK = 37  # epochs of classification that multiply as often as 100 of pre-training with Muon
 DRAWS = 0, 1, 2
 STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}

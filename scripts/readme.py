@@ -13,7 +13,7 @@ import re
 import statistics
 import sys
 
-from notebooks import CLASSIFICATION, NOTEBOOKS, PUBLISHED, ROOT, config, read, summary
+from notebooks import CLASSIFICATION, NOTEBOOKS, PRETRAINING_WORK, PUBLISHED, ROOT, config, read, summary
 from release import fingerprint
 
 LOGS = ROOT / "logs"
@@ -396,6 +396,18 @@ def labels():
     for number in dict.fromkeys(number for number, _ in found):
         draws = [found[number, method] for method in METHODS]
         lines.append([number, *(spread(accuracies, 2) for accuracies in draws), len(draws[0])])
+    return table(lines)
+
+
+def all_labels():
+    """What pre-training is worth when all images have labels: one run each, at equal epochs and at equal work."""
+    with open(LOGS / "labels.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["labels_per_class"] == "5000" and row["held_out"] == "0"]
+    lines = [["start", "epochs with labels", "work, in such epochs", "learning rate", "accuracy"]]
+    for row in sorted(rows, key=lambda row: int(row["epochs"])):
+        work = int(row["epochs"]) + (PRETRAINING_WORK if row["method"] == "fine-tuned" else 0)
+        told = [METHODS[row["method"]], row["epochs"], work, row["learning_rate"], f"{float(row['accuracy']):.2f}"]
+        lines.append(told)
     return table(lines)
 
 
