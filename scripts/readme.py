@@ -206,11 +206,19 @@ def weights():
         s = log(run, "card")["settings"]
         what = f"masked autoencoder, {s['encoder_layers']} & {s['decoder_layers']} layers, mask {s['mask_ratio']:.2f}, {s['epochs']} epochs{change(s)}"
         rows.append([f"[`{run}`]({run})", what, *scores(run, TESTS[:2]), megabytes(run)])
-    card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")["accuracy"]
-    what = (
-        f"supervised classifier, {card['layers']} layers, {card['epochs']} epochs: {score:.2f} % of test images right"
-    )
-    return table([*rows, [f"[`{CLASSIFIER}`]({CLASSIFIER})", what, "", "", megabytes(CLASSIFIER)]])
+    for run in classifiers():
+        card, score = log(run, "card"), log(run, "results")["accuracy"]
+        start = "from scratch" if card["start"] == "random weights" else "fine-tuned"
+        what = (
+            f"classifier, {card['layers']} layers, {start}, {card['epochs']} epochs: {score:.2f} % of test images right"
+        )
+        rows.append([f"[`{run}`]({run})", what, "", "", megabytes(run)])
+    return table(rows)
+
+
+def classifiers():
+    """The names of the released classifiers."""
+    return sorted(path.parent.name for path in (ROOT / "weights").glob("*/classifier.keras"))
 
 
 def megabytes(run):
@@ -403,10 +411,15 @@ def all_labels():
     """What pre-training is worth when all images have labels: one run each, at equal epochs and at equal work."""
     with open(LOGS / "labels.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["labels_per_class"] == "5000" and row["held_out"] == "0"]
-    lines = [["start", "epochs with labels", "work, in such epochs", "learning rate", "accuracy"]]
+    files = {}  # by start and epochs
+    for run in classifiers():
+        s = log(run, "settings")
+        files[s.get("labels_per_class"), s.get("pretrained"), s["epochs"]] = f"[weights](weights/{run})"
+    lines = [["start", "epochs with labels", "work, in such epochs", "learning rate", "accuracy", ""]]
     for row in sorted(rows, key=lambda row: int(row["epochs"])):
-        work = int(row["epochs"]) + (PRETRAINING_WORK if row["method"] == "fine-tuned" else 0)
-        told = [METHODS[row["method"]], row["epochs"], work, row["learning_rate"], f"{float(row['accuracy']):.2f}"]
+        tuned, epochs = row["method"] == "fine-tuned", int(row["epochs"])
+        work, file = epochs + PRETRAINING_WORK * tuned, files.get((5000, tuned, epochs), "")
+        told = [METHODS[row["method"]], epochs, work, row["learning_rate"], f"{float(row['accuracy']):.2f}", file]
         lines.append(told)
     return table(lines)
 

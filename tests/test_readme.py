@@ -50,11 +50,7 @@ def test_logged_runs_can_be_repeated(name, capsys):
         return
     notebook, parameters = notebooks.plan(name)
     model = ROOT / "weights" / name
-    older = (
-        readme.old_token(name)
-        if (model / "decoder.keras").exists()
-        else (model / "classifier.keras").exists()
-    )
+    older = readme.old_token(name) if (model / "decoder.keras").exists() else "labels_per_class" not in logged
     assert ("earlier notebook" in capsys.readouterr().out) == older
     assert parameters["RUN"] == f"{name}-again"
     assert notebooks.plan(name, "SEED=7") == (notebook, parameters | {"SEED": 7, "RUN": f"{name}-seed7"})
@@ -241,6 +237,31 @@ def test_few_labels_are_those_of_the_chosen_rate(monkeypatch, tmp_path):
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(readme, "LOGS", tmp_path)
     assert readme.few_labels() == {(10, method): [50, 51, 52] for method in sorted(readme.METHODS)}
+
+
+def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
+    """Runs measured on the test images, the shortest first; held-out ones and fewer labels are not shown."""
+    lines = ["labels_per_class,method,learning_rate,held_out,epochs,accuracy"]
+    lines += [
+        "5000,scratch,0.002,0,57,80.5",
+        "5000,scratch,0.002,0,20,70.25",
+        "5000,fine-tuned,0.001,0,20,85",
+    ]
+    lines += ["5000,fine-tuned,0.001,5000,5,99", "50,scratch,0.004,0,50,36"]
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(readme, "LOGS", tmp_path)
+    monkeypatch.setattr(readme, "classifiers", lambda: ["new", "old"])
+    for name, settings in {
+        "new": {"labels_per_class": 5000, "pretrained": True, "epochs": 20},
+        "old": {"epochs": 57},
+    }.items():
+        (tmp_path / name).mkdir()
+        notebooks.write(tmp_path / name / "settings.json", settings)
+    assert readme.all_labels().splitlines()[2:] == [
+        "| from scratch | 20 | 20 | 0.002 | 70.25 |  |",
+        "| fine-tuned | 20 | 57 | 0.001 | 85.00 | [weights](weights/new) |",
+        "| from scratch | 57 | 57 | 0.002 | 80.50 |  |",
+    ]
 
 
 def test_what_the_page_says_of_the_solar_cells():
