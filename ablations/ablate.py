@@ -101,9 +101,10 @@ def train_variant(name, *words):
     s = defaults | notebooks.parse(words, defaults)
     settings = {key.lower(): value for key, value in s.items()}
     wrong = notebooks.problem(settings)
-    if wrong or s["VALIDATION_IMAGES"] or s["IMAGES"]:
+    if wrong or s["VALIDATION_IMAGES"] or s["IMAGES"] or s["WANDB"]:
         sys.exit(
-            wrong or "A variant is measured on the test images of CIFAR-10: leave out IMAGES and VALIDATION_IMAGES."
+            wrong
+            or "A variant is measured on the test images of CIFAR-10: leave out IMAGES, VALIDATION_IMAGES and WANDB."
         )
     folder, settings = ROOT / "runs" / s["RUN"], settings | {"variant": name}
     notebooks.open_run(folder, settings)

@@ -86,7 +86,7 @@ def ours(name):
     model.compile(n["build_optimizer"](model, 3e-3, 0.05, 100, 5, 195, s["MUON"]), jit_compile=True)
 
     def train(steps):
-        some = images[: steps * BATCH]  # a try may have another batch size
+        some = images[: max(steps * BATCH, s["BATCH_SIZE"])]  # a try may have another batch size
         model.fit(n["Batches"]([some], s["BATCH_SIZE"], 0, 0), shuffle=False, verbose=0)
 
     return train

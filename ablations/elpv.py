@@ -5,7 +5,6 @@ defective; here 0.5 and more counts as defective. The encoder is pre-trained on 
 are split five times: a fifth is tested, and 50, 100 and 400 of the others have labels. Rows that are there are left alone.
 """
 
-import csv
 import importlib.util
 import os
 import pathlib
@@ -44,7 +43,7 @@ def bring():
     for line in (source / "labels.csv").read_text().splitlines():
         name, probability, _ = line.split()
         target = PICTURES / ("defective" if float(probability) >= 0.5 else "sound") / pathlib.Path(name).name
-        if not target.exists():
+        if not target.exists() or target.stat().st_size != (source / name).stat().st_size:  # or a copy was cut off
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target)
 
@@ -130,7 +129,7 @@ class Cells:
         return self.tools["linear_probe"](known[fit], self.y[fit], known[asked], rate, epochs, BATCH_SIZE, seed=seed)
 
     def all(self, weights, fit, asked, rate, seed):
-        """The same of the encoder and a linear layer, trained as regular-classification.ipynb does."""
+        """The same of the encoder and a linear layer, trained as regular-classification.ipynb does; `rate` is the peak itself."""
         t, steps = self.tools, len(fit) // BATCH_SIZE
         epochs = STEPS // steps
         model = t["build_classifier"](self.encoder(weights, seed), 2)
@@ -152,7 +151,6 @@ def main():
         notebooks.PRETRAINING, [f"RUN={ENCODER.name}", f"IMAGES={folder.relative_to(ROOT)}", *words]
     )
     notebooks.run(notebooks.PRETRAINING, **values)
-    shutil.copyfile(ENCODER / "card.json", TABLE.with_suffix(".json"))
     cells = Cells(folder)
     for method, rates in METHODS.items():
         quality = {rate: [row(cells, method, 400, 0, rate, fifth) for fifth in FIFTHS] for rate in rates}
@@ -160,28 +158,27 @@ def main():
         for labels in LABELS:
             for split in FIFTHS:
                 row(cells, method, labels, split, best, None)
+    shutil.copyfile(ENCODER / "card.json", TABLE.with_suffix(".json"))  # last: now its rows are all there
 
 
 def row(cells, method, labels, split, rate, held_out):
     """The table's row of one run, which is done and added if it is not there yet."""
-    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     weights, learns = method
     new = {"labels": labels, "weights": weights, "learns": learns, "split": split, "learning_rate": rate}
     new |= {"held_out": "" if held_out is None else held_out, "batch_size": BATCH_SIZE, "steps": STEPS}
     new["encoder"] = notebooks.sha256(ENCODER / "encoder.keras")[:12]
-    for old in rows:
-        if all(old[key] == str(value) for key, value in new.items()):
-            return old
-    start = notebooks.provenance()
-    fit, asked = choose_pictures(cells.y, labels, split, held_out)
-    scores, answers = getattr(cells, learns)(weights, fit, asked, rate, split), cells.y[asked]
-    new |= {"test": len(answers), "test_defective": int(answers.sum())}
-    new["average_precision"] = round(average_precision(scores[:, 1] - scores[:, 0], answers), 2)
-    new["accuracy"] = cells.tools["accuracy"](scores, answers)
-    new |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
-    notebooks.add_row(TABLE, new)
-    print(new, flush=True)
-    return new
+
+    def measure():
+        fit, asked = choose_pictures(cells.y, labels, split, held_out)
+        scores, answers = getattr(cells, learns)(weights, fit, asked, rate, split), cells.y[asked]
+        return {
+            "test": len(answers),
+            "test_defective": int(answers.sum()),
+            "average_precision": round(average_precision(scores[:, 1] - scores[:, 0], answers), 2),
+            "accuracy": cells.tools["accuracy"](scores, answers),
+        }
+
+    return notebooks.row_once(TABLE, new, measure)
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def teacher(momentum):
             )
             tokens = model.teacher([images, everything])  # (B, N, depth*width)
             blocks = ops.reshape(tokens, (-1, model.num_patches, tokens.shape[-1] // model.width, model.width))
-            targets = ops.mean(standardised(blocks, axis=-1), axis=2)
+            targets = ops.stop_gradient(ops.mean(standardised(blocks, axis=-1), axis=2))
             return standardised(targets, axis=(0, 1)), targets[..., :1], targets[..., :1]
 
         class Taught(n["MaskedAutoencoder"]):

@@ -214,10 +214,7 @@ def encoder_digest():
 
 def probe(tools, data, trained):
     """Answers to images, as a function: a linear probe on the encoder's final tokens, with the rate that logs/ says was chosen."""
-    encoder = keras.saving.load_model(ROOT / few_labels.ENCODER / "encoder.keras")
-    if not trained:
-        keras.utils.set_random_seed(0)
-        encoder = keras.models.clone_model(encoder)
+    encoder = few_labels.load_encoder(trained)
     chosen = read(ROOT / "logs" / few_labels.ENCODER.split("/")[-1] / "probe.json")["test"]["probe, final tokens"]
     rate = chosen["trained" if trained else "untrained"]["learning_rate"]
     pooled = tools["pooling_model"](encoder)

@@ -54,6 +54,8 @@ def problem(settings):
         return "IMAGES must be empty here: your own images are trained on with one device, with `make pretrain`."
     if settings["validation_images"]:
         return "VALIDATION_IMAGES must be 0 here: choose settings on one device, with `make pretrain`."
+    if settings["wandb"]:
+        return "WANDB must be False here: only `make pretrain` writes to Weights & Biases."
     return notebooks.problem(settings)
 
 
@@ -71,6 +73,7 @@ def worker(settings):
     if size % len(devices):
         print(f"BATCH_SIZE {size} must be a multiple of {len(devices)}, the number of devices.", file=sys.stderr)
         os._exit(REFUSED)  # without waiting for the others, who find the same
+    sync_global_devices(f"parameters {sorted(settings.items())}")  # raises an error where they differ
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
 
     def change(n):

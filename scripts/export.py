@@ -82,11 +82,14 @@ def export(model, path):
     inputs = some_inputs(model)
     arguments = list(inputs.values())
     expected = np.array(model(arguments if len(arguments) > 1 else arguments[0]))
-    model.export(path, format="onnx", verbose=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    partial = path.with_name("partial.onnx")
+    model.export(partial, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
     difference = float(np.abs(session.run(None, inputs)[0] - expected).max())
     if not difference < TOLERANCE:
-        sys.exit(f"{path.name} differs from Keras by {difference:.1e}, more than {TOLERANCE}: do not use it.")
+        partial.unlink()  # a good file that was there stays
+        sys.exit(f"{path.name} differs from Keras by {difference:.1e}, more than {TOLERANCE}: it is not written.")
+    partial.replace(path)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, equal to Keras within {difference:.0e}")
 
 

@@ -9,7 +9,6 @@ use it, with all their labels, and are measured on the 10,000 test images. Rows 
 a second run, with as much work as pre-training and fine-tuning together.
 """
 
-import csv
 import os
 import sys
 
@@ -64,6 +63,15 @@ def train(*arguments):
     return read(folder / "results.json")["accuracy"], read(folder / "card.json")["seconds"]
 
 
+def load_encoder(trained):
+    """The encoder from its file, or the same one with random weights."""
+    encoder = keras.saving.load_model(ROOT / ENCODER / "encoder.keras")
+    if trained:
+        return encoder
+    keras.utils.set_random_seed(0)
+    return keras.models.clone_model(encoder)
+
+
 class Prober:
     """Linear probes on the means of the final tokens; features are computed once for each encoder."""
 
@@ -76,10 +84,7 @@ class Prober:
     def __call__(self, method, per_class, draw, rate, held_out, schedule):
         """(accuracy in %, no seconds) of one probe."""
         if method not in self.features:
-            encoder = keras.saving.load_model(ROOT / ENCODER / "encoder.keras")
-            if not PROBES[method]:
-                keras.utils.set_random_seed(0)
-                encoder = keras.models.clone_model(encoder)
+            encoder = load_encoder(PROBES[method])
             pooled = self.tools["pooling_model"](encoder)
             most = np.unique([self.choose(self.data[1], max(SCHEDULES), d) for d in DRAWS])
             known = np.zeros((50_000, encoder.output.shape[-1]), "float32")
@@ -119,20 +124,11 @@ def main(*words):
 
 def row(measure, method, per_class, draw, rate, held_out, schedule):
     """The table's row of one run, which is done and added if it is not there yet."""
-    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     new = {"labels_per_class": per_class, "method": method, "draw": draw, "learning_rate": rate, "held_out": held_out}
     new |= {name.lower(): value for name, value in schedule.items()}
     new["encoder"] = notebooks.sha256(ROOT / ENCODER / "encoder.keras")[:12]
-    for old in rows:
-        if all(old[key] == str(value) for key, value in new.items()):
-            return old
-    start = notebooks.provenance()
-    accuracy, seconds = measure(method, per_class, draw, rate, held_out, schedule)
-    new |= {"accuracy": accuracy, "seconds": seconds}
-    new |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
-    notebooks.add_row(TABLE, new)
-    print(new, flush=True)
-    return new
+    arguments = method, per_class, draw, rate, held_out, schedule
+    return notebooks.row_once(TABLE, new, lambda: dict(zip(("accuracy", "seconds"), measure(*arguments))))
 
 
 if __name__ == "__main__":

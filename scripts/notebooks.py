@@ -8,6 +8,7 @@ says how its files came about. Tests and the other scripts use `definitions("mae
 
 import ast
 import csv
+import fcntl
 import functools
 import hashlib
 import io
@@ -39,9 +40,8 @@ CIFAR10 = {
     "smallest": [32, "image"],
 }
 PUBLISHED = 49.33  # the predecessor's best linear probe, after 100 epochs, in %
-PRETRAINING_WORK = (
-    37  # epochs of classification that multiply as often as 100 of pre-training with Muon, 6 & 2, mask 0.75
-)
+PRETRAINING_WORK = 37  # epochs of classification that multiply as often as 100 of pre-training 6 & 2 at mask 0.75
+HELD = {}  # run folders that this process keeps others out of, and their descriptors
 
 
 def cells(notebook, kind="code"):
@@ -202,6 +202,7 @@ def open_run(folder, settings):
         if list(folder.glob("*.weights.h5")) or (folder / "results.json").exists():
             sys.exit(f"{name} holds a run that was not started by this command: choose another RUN or delete it.")
         folder.mkdir(parents=True, exist_ok=True)
+        hold(folder)
         write(folder / "provenance.json", start)
         return write(path, settings)
     old, then = read(path), read(folder / "provenance.json")
@@ -209,13 +210,36 @@ def open_run(folder, settings):
     differ += [key for key in ("backend", "sha256", "images_sha256") if then.get(key) != start.get(key)]
     if differ:
         sys.exit(f"{name} holds a run with other settings ({', '.join(differ)}): choose another RUN or delete it.")
+    hold(folder)
+    moved = {key: start.get(key) for key in ("commit", "versions") if then.get(key) != start.get(key)}
+    if moved and not (folder / "results.json").exists():
+        print(f"{name} goes on with other code or versions than it began with; its card will say so", flush=True)
+        write(folder / "provenance.json", then | {"went_on_with": moved})
+
+
+def hold(folder):
+    """Keep other processes out of a run's folder until this one ends; exits with a sentence if one is in there."""
+    if folder not in HELD:
+        HELD[folder] = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(HELD[folder], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(HELD.pop(folder))
+            sys.exit(f"runs/{folder.name} is in use by another process: wait for it, or choose another RUN.")
+        except OSError:  # a file system without locks
+            pass
 
 
 def provenance():
     """What a reader needs to judge or repeat a run: versions, hardware, and the commit (None outside a repository)."""
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    head = ["git", "rev-parse", "HEAD"]
+    changes = ["git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!logs"]  # runs add rows to logs/
     try:
-        commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip() or None
+        commit, changed = (
+            subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+            for command in (head, changes)
+        )
+        commit = commit + "-dirty" * bool(changed) if commit else None
     except OSError:  # no git on this machine
         commit = None
     return machine(environment()["KERAS_BACKEND"]) | {"commit": commit}
@@ -245,7 +269,7 @@ print(json.dumps({"backend": name, "versions": versions, "hardware": hardware}))
 
 
 def run(notebook, **values):
-    """Execute a notebook with these parameters, and return the run's folder; whatever stops it ends the program with a sentence."""
+    """Execute a notebook with these parameters, and return the run's folder; an error in it ends the program with a sentence."""
     import papermill
     from nbclient.exceptions import DeadKernelError
 
@@ -401,13 +425,26 @@ def write(path, content, **options):
 
 
 def add_row(table, row):
-    """Add a row, a dict, to a CSV file, which gets a header line if it is new."""
-    first = not table.exists()
+    """Add a row, a dict, to a CSV file, which gets a header line if it is new; ValueError if it has no such column."""
+    names = next(csv.reader(table.read_text().splitlines()), None) if table.exists() else None
     with table.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row, lineterminator="\n")
-        if first:
+        writer = csv.DictWriter(file, names or row, lineterminator="\n")
+        if not names:
             writer.writeheader()
         writer.writerow(row)
+
+
+def row_once(table, key, measure):
+    """The row of a CSV file that begins with `key`, a dict; if there is none, `measure()` returns the rest, and it is added."""
+    for old in csv.DictReader(table.open()) if table.exists() else ():
+        if all(old[name] == str(value) for name, value in key.items()):
+            return old
+    start = provenance()
+    row = key | measure()
+    row |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
+    add_row(table, row)
+    print(row, flush=True)
+    return row
 
 
 def sha256(path):
@@ -427,11 +464,15 @@ def summary(folder):
 
 def quickstart():
     """Pre-train for about two minutes; a run that was already finished is only read again and keeps the time it took."""
-    start, times = time.time(), ROOT / "runs" / "quickstart" / "quickstart.json"
+    start, folder = time.time(), ROOT / "runs" / "quickstart"
+    times, finished = folder / "quickstart.json", (folder / "results.json").exists()
+    spent = read(times)["seconds"] if times.exists() else 0  # by a run that was cut off
     few = {"TRAIN_IMAGES": 20_000, "EPOCHS": 6, "WARMUP_EPOCHS": 1, "BATCH_SIZE": 128, "LEARNING_RATE": 6e-3}
-    folder = run(PRETRAINING, RUN="quickstart", **few)
-    if not times.exists():
-        write(times, {"command": "make quickstart", "seconds": round(time.time() - start, 1)})
+    try:
+        run(PRETRAINING, RUN="quickstart", **few)
+    finally:
+        if folder.exists() and not (finished and times.exists()):
+            write(times, {"command": "make quickstart", "seconds": round(spent + time.time() - start, 1)})
     print(f"the executed notebook, history and exported encoder are in runs/quickstart/\n{summary(folder)}")
 
 
@@ -471,6 +512,10 @@ def arguments(notebook, words):
         sys.exit("IMAGE_SIZE goes with IMAGES, a folder of your own images: those of CIFAR-10 are 32 x 32.")
     if not folder:
         return values
+    if (ROOT / folder / "x_train.npy").exists() and not (ROOT / folder / "images.json").exists():
+        sys.exit(
+            f"IMAGES {folder} holds arrays without an images.json: set it in the notebook itself, or name a folder of pictures here."
+        )
     if not (ROOT / folder / "x_train.npy").exists():
         from images import prepare
 

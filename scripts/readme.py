@@ -6,14 +6,13 @@ Every number in the results stands between markers that this script fills; tests
 
 import base64
 import csv
-import hashlib
 import io
 import json
 import re
 import statistics
 import sys
 
-from notebooks import CLASSIFICATION, NOTEBOOKS, PRETRAINING_WORK, PUBLISHED, ROOT, config, read, summary
+from notebooks import CLASSIFICATION, NOTEBOOKS, PRETRAINING_WORK, PUBLISHED, ROOT, config, read, sha256, summary
 from release import fingerprint
 
 LOGS = ROOT / "logs"
@@ -312,36 +311,9 @@ def figure():
     axis.figure.savefig(LOGS / "ablations.png", dpi=100, metadata={"Description": digest()})
 
 
-def returns():
-    """Draw what more epochs, layers and parameters bring, the untrained encoders' dashed."""
-    import matplotlib.pyplot as plt
-
-    with open(LOGS / "ablations.csv") as file:
-        rows = [row for row in csv.DictReader(file) if row["seed"] == "0"]
-    axes = {  # what is varied: names of its tries, and the number to draw
-        "epochs": ("epochs-", lambda row: int(row["epochs"])),
-        "encoder layers": ("encoder-layers-", lambda row: int(row["value"] or 6)),
-        "millions of parameters, by width": ("width-", lambda row: int(row["encoder_parameters"]) / 1e6),
-    }
-    figure, panels = plt.subplots(1, 3, figsize=(10, 3.6), sharey=True, layout="constrained")
-    for axis, (what, (prefix, number)) in zip(panels, axes.items()):
-        chosen = sorted((row for row in rows if row["name"].startswith(prefix) or row["name"] == "base"), key=number)
-        x = [number(row) for row in chosen]
-        for (column, heading), marker in zip(JUDGED.items(), "os^"):
-            (line,) = axis.plot(x, [float(row[column]) for row in chosen], f"{marker}-", label=heading)
-            floor = [float(row[f"untrained_{column}"]) for row in chosen]
-            axis.plot(x, floor, f"{marker}--", color=line.get_color(), markersize=3, linewidth=1)
-        axis.set(xlabel=what)
-        axis.grid(alpha=0.3)
-    panels[0].set(xscale="log", ylabel="% of 5,000 held-out images right")
-    panels[0].legend()
-    figure.savefig(LOGS / "returns.png", dpi=100, metadata={"Description": digest()})
-    plt.close(figure)
-
-
 def digest(table="ablations.csv"):
     """SHA-256 of the table that a figure shows."""
-    return hashlib.sha256((LOGS / table).read_bytes()).hexdigest()
+    return sha256(LOGS / table)
 
 
 def bench():
@@ -378,11 +350,17 @@ def split():
     )
 
 
+def of_base(rows):
+    """Those of the rows that were measured with the released encoder BASE, or its architecture."""
+    encoder = read(ROOT / "weights" / BASE / "card.json")["sha256"]["encoder.keras"]
+    return [row for row in rows if encoder.startswith(row["encoder"])]
+
+
 def few_labels(methods=METHODS):
     """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images, with the rate that was
     best on the held-out ones; of the numbers of labels for which all `methods` are measured."""
     with open(LOGS / "labels.csv") as file:
-        rows = sorted(csv.DictReader(file), key=lambda row: float(row["learning_rate"]))
+        rows = sorted(of_base(csv.DictReader(file)), key=lambda row: float(row["learning_rate"]))
     groups = {}
     for row in rows:
         if row["labels_per_class"] != "5000":  # those are runs of several lengths
@@ -410,7 +388,9 @@ def labels():
 def all_labels():
     """What pre-training is worth when all images have labels: one run each, at equal epochs and at equal work."""
     with open(LOGS / "labels.csv") as file:
-        rows = [row for row in csv.DictReader(file) if row["labels_per_class"] == "5000" and row["held_out"] == "0"]
+        rows = [
+            row for row in of_base(csv.DictReader(file)) if row["labels_per_class"] == "5000" and row["held_out"] == "0"
+        ]
     files = {}  # by start and epochs
     for run in classifiers():
         s = log(run, "settings")
@@ -435,9 +415,8 @@ def tuned_blocks():
 
 def corruptions():
     """{model: {corruption: accuracies in % of the draws}} of logs/corruptions.csv; "none" are the test images as they are."""
-    encoder = log(BASE, "card")["sha256"]["encoder.keras"]
     with open(LOGS / "corruptions.csv") as file:
-        rows = [row for row in csv.DictReader(file) if encoder.startswith(row["encoder"])]
+        rows = of_base(csv.DictReader(file))
     names = [name for name in rows[0] if name not in "model draw encoder hardware keras commit".split()]
     return {
         model: {name: [float(row[name]) for row in rows if row["model"] == model] for name in names}

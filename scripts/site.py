@@ -35,7 +35,7 @@ PAGES = {  # documents that become pages, and the name of each
     "weights/README.md": "weights.html",
     **{name: name.replace(".ipynb", ".html") for name in notebooks.NOTEBOOKS},
 }
-NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+NAMES = notebooks.CIFAR10["classes"]
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 PAGE = """<!doctype html>
 <html lang="en">

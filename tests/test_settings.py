@@ -1,5 +1,8 @@
 """Parameters of a run: good ones pass, each wrong one gets one clear sentence before anything is written."""
 
+import subprocess
+import sys
+
 import notebooks
 import pytest
 from conftest import ROOT
@@ -155,6 +158,77 @@ def test_another_run_in_the_folder_is_refused(tmp_path, monkeypatch, one_sentenc
     (folder / "settings.json").unlink()
     (folder / "checkpoint.weights.h5").write_bytes(b"weights")
     refused(settings, "not started by this command")
+
+
+def test_a_run_that_goes_on_with_other_code_says_so(tmp_path, monkeypatch, capsys):
+    """In provenance.json, so in its card; a finished run stays as it is."""
+    start = {"backend": "tensorflow", "commit": "1", "versions": {"keras": "3"}}
+    monkeypatch.setattr(notebooks, "provenance", lambda: dict(start))
+    notebooks.open_run(tmp_path / "a", {"run": "a"})
+    notebooks.open_run(tmp_path / "a", {"run": "a"})
+    assert notebooks.read(tmp_path / "a" / "provenance.json") == start and not capsys.readouterr().out
+    old = start | {}
+    start["commit"] = "2"
+    notebooks.open_run(tmp_path / "a", {"run": "a"})
+    assert notebooks.read(tmp_path / "a" / "provenance.json") == old | {"went_on_with": {"commit": "2"}}
+    assert "other code" in capsys.readouterr().out
+    notebooks.write(tmp_path / "a" / "results.json", {})
+    start["commit"] = "3"
+    notebooks.open_run(tmp_path / "a", {"run": "a"})
+    assert notebooks.read(tmp_path / "a" / "provenance.json")["went_on_with"] == {"commit": "2"}
+
+
+def test_a_folder_in_use_is_refused(tmp_path, monkeypatch, one_sentence):
+    """As long as the other process lives, and no longer."""
+    monkeypatch.setattr(notebooks, "provenance", lambda: {})
+    code = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX); print(flush=True); input()"
+    (tmp_path / "a").mkdir()
+    command = [sys.executable, "-c", code, tmp_path / "a"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(SystemExit) as stop:
+            notebooks.open_run(tmp_path / "a", {"run": "a"})
+        one_sentence(stop.value.code)
+        assert "in use" in stop.value.code and not list((tmp_path / "a").iterdir())
+        other.kill()
+    notebooks.open_run(tmp_path / "a", {"run": "a"})
+    notebooks.open_run(tmp_path / "a", {"run": "a"})  # the same process may, again and again
+
+
+def test_rows_in_logs_do_not_make_a_commit_dirty(tmp_path, monkeypatch):
+    """Each row of a table names the commit, and comes after another row; a change of the code does count."""
+
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        return subprocess.run(
+            ["git", *who, *words], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(notebooks, "machine", lambda backend: {})
+    assert notebooks.provenance() == {"commit": None}
+    git("init")
+    (tmp_path / "logs").mkdir()
+    table, code = tmp_path / "logs" / "a.csv", tmp_path / "code.py"
+    table.write_text("a\n")
+    code.write_text("a\n")
+    git("add", ".")
+    git("commit", "-m", "one")
+    head = git("rev-parse", "HEAD").strip()
+    notebooks.add_row(table, {"a": 1})
+    assert notebooks.provenance() == {"commit": head}
+    code.write_text("b\n")
+    assert notebooks.provenance() == {"commit": f"{head}-dirty"}
+
+
+def test_rows_stand_under_their_headings(tmp_path):
+    """In the order of the file, whatever that of the row; a new column is an error, and nothing is written."""
+    table = tmp_path / "a.csv"
+    notebooks.add_row(table, {"a": 1, "b": 2})
+    notebooks.add_row(table, {"b": 4, "a": 3})
+    with pytest.raises(ValueError):
+        notebooks.add_row(table, {"a": 5, "c": 6})
+    assert table.read_text() == "a,b\n1,2\n3,4\n"
 
 
 def test_backend_that_is_not_there_gets_one_sentence(monkeypatch, one_sentence):
