@@ -73,7 +73,11 @@ def worker(settings):
     if size % len(devices):
         print(f"BATCH_SIZE {size} must be a multiple of {len(devices)}, the number of devices.", file=sys.stderr)
         os._exit(REFUSED)  # without waiting for the others, who find the same
-    sync_global_devices(f"parameters {sorted(settings.items())}")  # raises an error where they differ
+    try:
+        sync_global_devices(str(sorted(settings.items())))
+    except AssertionError:
+        print("The parameters differ between processes: give all of them the same.", file=sys.stderr)
+        os._exit(REFUSED)
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
 
     def change(n):

@@ -33,11 +33,11 @@ def test_shares_make_up_the_batch(mae, count):
             batches.on_epoch_end()
 
 
-def start(run, number=0, address=None):
+def start(run, number=0, address=None, *words):
     """The command, as one of two processes; without an address its training alone, in one."""
     python, _ = interpreter("jax")
     part = [] if address else ["worker"]
-    command = [python, ROOT / "scripts" / "distribute.py", *part, f"RUN={run}", *SMALL.split()]
+    command = [python, ROOT / "scripts" / "distribute.py", *part, f"RUN={run}", *SMALL.split(), *words]
     variables = {"JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"}
     if address:
         prefix = distribute.PREFIX
@@ -47,12 +47,12 @@ def start(run, number=0, address=None):
     return subprocess.Popen(command, env=os.environ | variables, stdout=pipe, stderr=pipe, text=True)
 
 
-def start_two(run):
-    """Both processes of a run, which meet at a free port."""
+def start_two(run, *words):
+    """Both processes of a run, which meet at a free port; the second one gets these words, too."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return [start(run, number, f"127.0.0.1:{port}") for number in range(2)]
+    return [start(run, number, f"127.0.0.1:{port}", *words[:number]) for number in range(2)]
 
 
 def state(folder):
@@ -109,6 +109,17 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(runs, one_sentence):
         [float(row["loss"]) for row in notebooks.epochs(folder / "history.csv").values()] for folder in runs
     ]
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_processes_with_other_parameters_are_refused(runs, one_sentence):
+    """Another seed would draw another order, and so other shares of a batch."""
+    for number, process in enumerate(start_two(runs[1].name, "SEED=1")):
+        _, error = process.communicate(timeout=600)
+        assert process.returncode == 1, number
+        sentence = error.strip().splitlines()[-1]
+        one_sentence(sentence)
+        assert "parameters differ" in sentence
+    assert not list(runs[1].iterdir()), "a corrected command can use the folder"
 
 
 @pytest.mark.parametrize(
