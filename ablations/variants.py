@@ -121,7 +121,8 @@ def fuse(n):
     class Fused(n["MaskedAutoencoder"]):
         def __init__(self, encoder, decoder, *arguments):
             width = encoder.output.shape[-1]
-            levels = [n["linear"](tokens, width, f"level_{i}") for i, tokens in enumerate(outputs(encoder), 1)]
+            levels = outputs(encoder)  # below: "embedding" is what Muon leaves to AdamW
+            levels = [n["linear"](tokens, width, f"level_{i}_embedding") for i, tokens in enumerate(levels, 1)]
             fused = layers.LayerNormalization(epsilon=1e-6)(WeightedSum(name="fusion")(levels))
             super().__init__(keras.Model(encoder.inputs, fused), decoder, *arguments)
 
@@ -193,7 +194,7 @@ def predict_width(n, target_dim):
 
 def teacher(momentum):
     """Targets are tokens of a teacher that sees the whole image: the encoder with weights averaged over the steps. Mean of
-    its blocks, each token normalised, then each channel over the batch (after data2vec, arXiv 2202.03555)."""
+    its blocks, each token normalised (after data2vec, arXiv 2202.03555), then, here only, each channel over the batch."""
 
     def change(n):
         predict_width(n, None)

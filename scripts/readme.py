@@ -121,7 +121,7 @@ def means(run, test):
 
 def every_seed():
     """Each seed of the released runs by itself."""
-    lines = [["run", "seed", *(f"{test} (untrained)" for test in TESTS), "error on hidden patches", "commit"]]
+    lines = [["run", "seed", *(f"{test} (untrained)" for test in TESTS), "training error", "commit"]]
     for run in released():
         card, others = log(run, "card"), seeds(run)
         mine = [card["settings"]["seed"], *scores(run), error(run), f"`{card['commit'][:7]}`"]
@@ -163,9 +163,7 @@ def baseline():
 
 def details():
     """All tests of each released encoder, and what training it took."""
-    rows = [
-        ["run", *(f"{test} (untrained)" for test in TESTS), "encoder parameters", "error on hidden patches", "training"]
-    ]
+    rows = [["run", *(f"{test} (untrained)" for test in TESTS), "encoder parameters", "training error", "training"]]
     for run in released():
         card = log(run, "card")
         minutes = round(card["seconds"] / 60)
@@ -279,7 +277,7 @@ def long():
     with open(LOGS / "ablations-100ep.csv") as file:
         rows = list(csv.DictReader(file))
     tests = [f"{heading} (untrained)" for heading in JUDGED.values()]
-    lines = [["optimiser", "decoder reads", "target", "epochs", *tests, "error on hidden patches", "seed"]]
+    lines = [["optimiser", "decoder reads", "target", "epochs", *tests, "training error", "seed"]]
     for row in rows:
         found = [f"{float(row[c]):.2f} ({float(row[f'untrained_{c}']):.2f})" for c in JUDGED]
         how = row["optimiser"], row["decoder_reads"], TARGETS[None], row["epochs"]
@@ -404,6 +402,20 @@ def all_labels():
     return table(lines)
 
 
+def all_labels_tries():
+    """What chose the learning rates of these runs: accuracy on held-out images after a few epochs."""
+    with open(LOGS / "labels.csv") as file:
+        rows = [row for row in of_base(csv.DictReader(file)) if row["labels_per_class"] == "5000"]
+    tries = {
+        (row["method"], row["learning_rate"]): f"{float(row['accuracy']):.2f}" for row in rows if row["held_out"] != "0"
+    }
+    rates = sorted({rate for _, rate in tries}, key=float)
+    lines = [["start · learning rate", *rates]]
+    for method in ("scratch", "fine-tuned"):
+        lines.append([METHODS[method], *(tries.get((method, rate), "") for rate in rates)])
+    return table(lines)
+
+
 def tuned_blocks():
     """What fine-tuning only some of the blocks brings (paper, figure 9), with 50 labels a class: mean and standard deviation."""
     lines = [["blocks that learn", "accuracy", "draws"]]
@@ -485,7 +497,7 @@ def scale(batch=256, network=125, faster=100):
     sending = 2 * megabytes / network
     return (
         f"The row 6 & 2 has {weights:,} weights, so its gradients are {megabytes:.1f} MB a step. In a ring each process sends and receives about twice "
-        f"that, {2 * megabytes:.1f} MB, on 8 devices as on 64. On JAX two CPU cores train about {speed:,} images/s (`make bench`, there with the decoder of the paper): {batch} images take {computing:.2f} s. "
+        f"that, {2 * megabytes:.1f} MB, on 8 devices as on 64. On JAX two CPU cores train about {speed:,} images/s (`make bench`, there with the paper's decoder and AdamW): {batch} images take {computing:.2f} s. "
         f"A network of 1 Gbit/s moves {2 * megabytes:.1f} MB in {sending:.2f} s. So with {batch} images for each of 8 or 64 such machines, "
         f"{sending / (sending + computing):.0%} of a step would be waiting. A device that is {faster} times as fast computes for {computing / faster:.4f} s. "
         f"It would wait for {sending / (sending + computing / faster):.0%} of a step at 1 Gbit/s, and for {sending / 100 / (sending / 100 + computing / faster):.0%} at 100 Gbit/s."
@@ -567,7 +579,7 @@ DOCUMENTS = {  # the marked parts of each: a function without arguments, or a ta
     "logs/README.md": (details, every_seed, effect, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
-    "docs/labels.md": (tuned_blocks, robustness, each_corruption),
+    "docs/labels.md": (all_labels_tries, tuned_blocks, robustness, each_corruption),
     "docs/scale.md": (scale,),
     "docs/own-images.md": (elpv, elpv_unseen),
 }
