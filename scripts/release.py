@@ -229,7 +229,7 @@ def check(name, measured, card):
         near = abs(value - card.get(test, -100)) <= TOLERANCE
         well = well and near
         verdict = "ok" if near else f"DIFFERS by more than {TOLERANCE}"
-        lines.append(f"{name:24}{test:22}{value:6.2f} measured,{card.get(test, float('nan')):6.2f} stated: {verdict}")
+        lines.append(f"{name:32}{test:22}{value:6.2f} measured,{card.get(test, float('nan')):6.2f} stated: {verdict}")
     return lines, well
 
 
