@@ -252,6 +252,7 @@ def test_wrong_command_says_so(pretrained, one_sentence, wrong, says):
 def test_linear_probe_runs(pretrained):
     name, folder, _ = pretrained
     probe = ROOT / "runs" / f"{folder.name}-probe"
+    shutil.rmtree(probe, ignore_errors=True)
     images = {"training": 1024, "of these validation": 256, "test": 500}
     try:
         words = [
