@@ -4,6 +4,7 @@ VARIANTS maps a try's name to (factor, value, settings, change): settings replac
 change(n) replaces entries of `n`, the dict of its definitions.
 """
 
+import itertools
 import pathlib
 
 import keras
@@ -121,8 +122,8 @@ def fuse(n):
     class Fused(n["MaskedAutoencoder"]):
         def __init__(self, encoder, decoder, *arguments):
             width = encoder.output.shape[-1]
-            levels = outputs(encoder)  # below: "embedding" is what Muon leaves to AdamW
-            levels = [n["linear"](tokens, width, f"level_{i}_embedding") for i, tokens in enumerate(levels, 1)]
+            names = (f"level_{i}_embedding" for i in itertools.count(1))  # Muon leaves embeddings to AdamW
+            levels = [n["linear"](tokens, width, name) for tokens, name in zip(outputs(encoder), names)]
             fused = layers.LayerNormalization(epsilon=1e-6)(WeightedSum(name="fusion")(levels))
             super().__init__(keras.Model(encoder.inputs, fused), decoder, *arguments)
 

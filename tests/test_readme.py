@@ -280,6 +280,10 @@ def test_what_the_readme_says_of_all_labels():
     assert max(tuned) > max(scratch) + 15
     (row,) = [row for row in rows if (row["held_out"], row["method"]) == ("0", "fine-tuned")]
     assert float(row["accuracy"]) == readme.log(run, "results")["accuracy"]
+    best = max((t for t in tries if t["method"] == "fine-tuned"), key=lambda t: float(t["accuracy"]))
+    assert row["learning_rate"] == best["learning_rate"], "held-out images prefer another rate now"
+    assert ("0.004" in {t["learning_rate"] for t in tries}) == ("0.004, has not been tried" not in LABELS)
+    assert f"as many as {notebooks.PRETRAINING_WORK} epochs with labels" in LABELS
     settings = readme.log(run, "settings")
     for name in ("learning_rate", "epochs", "batch_size", "labels_per_class"):
         assert float(row[name]) == settings[name]
@@ -441,6 +445,8 @@ def test_what_the_readme_says_of_histograms():
     )
     assert rate != other_rate, "logs/README.md says why their floors differ"
     logs = (ROOT / "logs" / "README.md").read_text()
+    seconds = [round(float(readme.ablations()[name][1][0]["seconds"])) for name in ("hog", "base")]
+    assert "histograms took {} s and the one with pixels {} s".format(*seconds) in logs
     assert f"Their floors of all blocks differ by {other - floor:.1f} points" in logs
     same = [(readme.HOG, readme.BASE), ("mae-3x1-mask60-100ep", "mae-3x1-mask75-100ep")]
     floors = [
