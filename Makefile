@@ -89,7 +89,7 @@ test-site: .venv/ready-dev site  ## the ONNX files and the pages, in headless Ch
 	$(BIN)/python -m pytest -q tests/test_site.py
 
 test-colab: .venv/ready-dev .venv-colab/ready data  ## the three notebooks and the exported files with Colab's versions
-	COLAB_PYTHON=.venv-colab/bin/python $(BIN)/python -m pytest -q tests -k colab
+	TF_XLA_FLAGS= COLAB_PYTHON=.venv-colab/bin/python $(BIN)/python -m pytest -q tests -k colab
 
 test-torch: .venv/ready-dev .venv-torch/ready data  ## the exported files on PyTorch
 	TORCH_PYTHON=.venv-torch/bin/python $(BIN)/python -m pytest -q tests -k torch

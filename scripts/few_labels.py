@@ -58,9 +58,11 @@ def run(method, per_class, draw, rate, held_out, schedule):
 
 
 def train(*arguments):
-    """(accuracy in %, seconds of training) of such a run."""
+    """Accuracy in % and seconds of training of such a run, and where it was done: it may have ended long ago."""
     folder = run(*arguments)
-    return read(folder / "results.json")["accuracy"], read(folder / "card.json")["seconds"]
+    card = read(folder / "card.json")
+    done = {key: card[key] for key in ("seconds", "hardware", "commit")} | {"keras": card["versions"]["keras"]}
+    return {"accuracy": read(folder / "results.json")["accuracy"]} | done
 
 
 def load_encoder(trained):
@@ -82,7 +84,7 @@ class Prober:
         self.features = {}
 
     def __call__(self, method, per_class, draw, rate, held_out, schedule):
-        """(accuracy in %, no seconds) of one probe."""
+        """Accuracy in % of one probe; its seconds are not worth naming."""
         if method not in self.features:
             encoder = load_encoder(PROBES[method])
             pooled = self.tools["pooling_model"](encoder)
@@ -96,7 +98,7 @@ class Prober:
         queries, answers = (known[valid], self.data[1][valid]) if held_out else (asked, self.data[3])
         schedule = {name.lower(): value for name, value in schedule.items()}
         scores = self.tools["linear_probe"](known[fit], self.data[1][fit], queries, rate, **schedule)
-        return self.tools["accuracy"](scores, answers), ""
+        return {"accuracy": self.tools["accuracy"](scores, answers), "seconds": ""}
 
 
 def main(*words):
@@ -127,8 +129,7 @@ def row(measure, method, per_class, draw, rate, held_out, schedule):
     new = {"labels_per_class": per_class, "method": method, "draw": draw, "learning_rate": rate, "held_out": held_out}
     new |= {name.lower(): value for name, value in schedule.items()}
     new["encoder"] = notebooks.sha256(ROOT / ENCODER / "encoder.keras")[:12]
-    arguments = method, per_class, draw, rate, held_out, schedule
-    return notebooks.row_once(TABLE, new, lambda: dict(zip(("accuracy", "seconds"), measure(*arguments))))
+    return notebooks.row_once(TABLE, new, lambda: measure(method, per_class, draw, rate, held_out, schedule))
 
 
 if __name__ == "__main__":

@@ -435,13 +435,16 @@ def add_row(table, row):
 
 
 def row_once(table, key, measure):
-    """The row of a CSV file that begins with `key`, a dict; if there is none, `measure()` returns the rest, and it is added."""
+    """The row of a CSV file that begins with `key`, a dict; if there is none, `measure()` returns the rest, and it is added.
+
+    Machine and commit are today's, unless `measure()` names others.
+    """
     for old in csv.DictReader(table.open()) if table.exists() else ():
         if all(old[name] == str(value) for name, value in key.items()):
             return old
     start = provenance()
-    row = key | measure()
-    row |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
+    today = {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
+    row = key | today | measure()
     add_row(table, row)
     print(row, flush=True)
     return row

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import sys
+import tempfile
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,6 +15,24 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "ablations")]
 import notebooks  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+
+def pytest_configure(config):
+    """Programs that XLA has compiled are kept until the tests end: many processes here compile the same ones.
+
+    pytest-xdist's workers have "workerinput", and the environment of the process that starts them.
+    """
+    if not hasattr(config, "workerinput"):
+        config.compiled = tempfile.TemporaryDirectory()
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", config.compiled.name)
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        os.environ.setdefault("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={config.compiled.name}")
+
+
+def pytest_unconfigure(config):
+    """Remove them."""
+    if hasattr(config, "compiled"):
+        config.compiled.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,8 @@ def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path):
         asked.append((method, draw, rate, held_out))
         wanted = {"scratch": 1.6e-2, "fine-tuned": 4e-3, "probe": 1e-1, "probe, untrained": 1e-2}[method]
         good = 50 if rate == wanted else 40
-        return (good if held_out else 90 - good), 1.0  # the test set would choose the others
+        # the test set would choose the others
+        return {"accuracy": good if held_out else 90 - good, "seconds": 1.0}
 
     monkeypatch.setattr(few_labels, "TABLE", tmp_path / "labels.csv")
     monkeypatch.setattr(few_labels, "train", measure)
@@ -141,6 +142,9 @@ def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path):
     assert len(asked) == len(rows), "rows that are there are left alone"
 
 
+LONG_AGO = {"hardware": "then", "versions": {"keras": "3.0"}, "commit": "first"}
+
+
 @pytest.fixture
 def given(monkeypatch, tmp_path):
     """A list that gets the settings of each run of the notebook, in place of a run; settings that it takes."""
@@ -155,14 +159,14 @@ def given(monkeypatch, tmp_path):
         notebooks.write(
             tmp_path / "results.json", {"accuracy": 50 - far if settings["VALIDATION_IMAGES"] else far}
         )
-        notebooks.write(tmp_path / "card.json", {"seconds": 1})
+        notebooks.write(tmp_path / "card.json", {"seconds": 1} | LONG_AGO)
         return tmp_path
 
     monkeypatch.setattr(few_labels, "TABLE", tmp_path / "labels.csv")
     monkeypatch.setattr(few_labels, "Prober", lambda: None)
     monkeypatch.setattr(notebooks, "run", run)
-    start = {"hardware": "", "versions": {"keras": ""}, "commit": ""}
-    monkeypatch.setattr(notebooks, "provenance", lambda: start)  # the true one takes seconds
+    today = {"hardware": "now", "versions": {"keras": "4.0"}, "commit": "last"}
+    monkeypatch.setattr(notebooks, "provenance", lambda: today)  # the true one takes seconds
     return given
 
 
@@ -181,6 +185,8 @@ def test_a_pair_with_all_labels(given):
         (True, 20, 1e-3),
     ]
     assert len({s["RUN"] for s in given}) == len(given) and {s["WARMUP_EPOCHS"] for s in runs} == {5}
+    rows = list(csv.DictReader(few_labels.TABLE.open()))
+    assert {(row["hardware"], row["keras"], row["commit"]) for row in rows} == {("then", "3.0", "first")}
 
 
 def test_work_of_pretraining(mae):
