@@ -278,7 +278,17 @@ def test_what_the_readme_says_of_all_labels():
         for method in ("fine-tuned", "scratch")
     )
     assert max(tuned) > max(scratch) + 15
-    (row,) = [row for row in rows if (row["held_out"], row["method"]) == ("0", "fine-tuned")]
+    runs = {(row["method"], row["epochs"]): row for row in rows if row["held_out"] == "0"}
+    row = runs["fine-tuned", "20"]
+    lead = float(row["accuracy"]) - float(runs["scratch", "20"]["accuracy"])
+    assert f"fine-tuning is {lead:.1f} points ahead" in README
+    assert (
+        runs["scratch", "20"]["learning_rate"]
+        == max((t for t in tries if t["method"] == "scratch"), key=lambda t: float(t["accuracy"]))[
+            "learning_rate"
+        ]
+    )
+    assert (("scratch", "57") in runs) == ("57 epochs from scratch, has not been trained yet" not in README)
     assert float(row["accuracy"]) == readme.log(run, "results")["accuracy"]
     best = max((t for t in tries if t["method"] == "fine-tuned"), key=lambda t: float(t["accuracy"]))
     assert row["learning_rate"] == best["learning_rate"], "held-out images prefer another rate now"
