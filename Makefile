@@ -65,8 +65,8 @@ results: .venv/ready  ## rebuild the README's tables from logs/
 compare: data  ## two released encoders on the same images: make compare ENCODERS="mae-3x1-mask75-100ep mae-6x2-mask75-100ep"
 	$(BIN)/python scripts/release.py compare $(ENCODERS)
 
-verify: data  ## measure every released model again and compare with its card and the logs
-	$(BIN)/python scripts/release.py verify
+verify: data  ## measure every released model again and compare with its card and the logs; or some: make verify MODELS="NAME NAME"
+	$(BIN)/python scripts/release.py verify $(addprefix weights/,$(MODELS))
 
 export: data .venv/ready-site  ## ONNX files of a run or a release: make export RUN=mae, or ENCODER=weights/mae-6x2-mask75-100ep
 	$(BIN)/python scripts/export.py $(or $(ENCODER),$(if $(RUN),runs/$(RUN)))
