@@ -84,7 +84,7 @@ class Prober:
         self.features = {}
 
     def __call__(self, method, per_class, draw, rate, held_out, schedule):
-        """Accuracy in % of one probe; its seconds are not worth naming."""
+        """Accuracy in % of one probe; its seconds stay empty."""
         if method not in self.features:
             encoder = load_encoder(PROBES[method])
             pooled = self.tools["pooling_model"](encoder)

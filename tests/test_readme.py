@@ -268,36 +268,25 @@ def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
 
 
 def test_what_the_readme_says_of_all_labels():
-    """After the tries' few epochs training from scratch is far behind; the classifier that is released is the run in the table."""
+    """The lead, what is missing, and how the rates were chosen; the classifier that is released is the run in the table."""
     with open(ROOT / "logs" / "labels.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["labels_per_class"] == "5000"]
     tries, run = [row for row in rows if row["held_out"] == "5000"], "classifier-6-fine-tuned-20ep"
     assert {row["epochs"] for row in tries} == {"5"}
-    tuned, scratch = (
-        [float(row["accuracy"]) for row in tries if row["method"] == method]
-        for method in ("fine-tuned", "scratch")
-    )
-    assert max(tuned) > max(scratch) + 15
     runs = {(row["method"], row["epochs"]): row for row in rows if row["held_out"] == "0"}
     row = runs["fine-tuned", "20"]
     lead = float(row["accuracy"]) - float(runs["scratch", "20"]["accuracy"])
     assert f"fine-tuning is {lead:.1f} points ahead" in README
-    assert (
-        runs["scratch", "20"]["learning_rate"]
-        == max((t for t in tries if t["method"] == "scratch"), key=lambda t: float(t["accuracy"]))[
-            "learning_rate"
-        ]
-    )
     assert (("scratch", "57") in runs) == ("57 epochs from scratch, has not been trained yet" not in README)
     assert float(row["accuracy"]) == readme.log(run, "results")["accuracy"]
-    best = max((t for t in tries if t["method"] == "fine-tuned"), key=lambda t: float(t["accuracy"]))
-    assert row["learning_rate"] == best["learning_rate"], "held-out images prefer another rate now"
-    for values in (tuned, scratch):  # as many rates each, in the order of the file
-        assert len(values) == 3 and 0 < sorted(values)[2] - sorted(values)[1] < 1.4
-    assert (
-        "the middle rate won, by less than that margin over 0.001" in LABELS
-        and best["learning_rate"] == "0.002"
-    )
+    assert "the middle rate won, by less than that margin over 0.001" in LABELS
+    for method in ("fine-tuned", "scratch"):
+        third, second, best = sorted(
+            (t for t in tries if t["method"] == method), key=lambda t: float(t["accuracy"])
+        )
+        assert [t["learning_rate"] for t in (best, second, third)] == ["0.002", "0.001", "0.004"]
+        assert float(best["accuracy"]) - float(second["accuracy"]) < 1.4
+        assert runs[method, "20"]["learning_rate"] == best["learning_rate"]
     assert f"as many as {notebooks.PRETRAINING_WORK} epochs with labels" in LABELS
     settings = readme.log(run, "settings")
     for name in ("learning_rate", "epochs", "batch_size", "labels_per_class"):
