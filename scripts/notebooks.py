@@ -474,7 +474,7 @@ def quickstart():
     try:
         run(PRETRAINING, RUN="quickstart", **few)
     finally:
-        if folder.exists() and not (finished and times.exists()):
+        if folder in HELD and not (finished and times.exists()):  # not if it was refused
             write(times, {"command": "make quickstart", "seconds": round(spent + time.time() - start, 1)})
     print(f"the executed notebook, history and exported encoder are in runs/quickstart/\n{summary(folder)}")
 

@@ -195,6 +195,21 @@ def test_a_folder_in_use_is_refused(tmp_path, monkeypatch, one_sentence):
     notebooks.open_run(tmp_path / "a", {"run": "a"})  # the same process may, again and again
 
 
+def test_a_refused_quickstart_counts_no_seconds(tmp_path, monkeypatch):
+    """Its folder holds another run: what lies there stays as it is."""
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(notebooks, "provenance", lambda: {})
+    monkeypatch.setattr(notebooks, "parameters", lambda _: {"RUN": "mae"})
+    monkeypatch.setattr(notebooks, "problem", lambda _: None)
+    folder = tmp_path / "runs" / "quickstart"
+    folder.mkdir(parents=True)
+    for name, content in ("settings", {"run": "another"}), ("provenance", {}), ("quickstart", {"seconds": 5}):
+        notebooks.write(folder / f"{name}.json", content)
+    with pytest.raises(SystemExit, match="other settings"):
+        notebooks.quickstart()
+    assert notebooks.read(folder / "quickstart.json") == {"seconds": 5}
+
+
 def test_rows_in_logs_do_not_make_a_commit_dirty(tmp_path, monkeypatch):
     """Each row of a table names the commit, and comes after another row; a change of the code does count."""
 
