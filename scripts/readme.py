@@ -181,21 +181,6 @@ def tries(name):
     return table([list(shown), *([row[column] for column in shown.values()] for row in rows)])
 
 
-def effect():
-    """What the mended mask token did, in a sentence."""
-    with open(LOGS / "training.csv") as file:
-        rows = list(csv.DictReader(file))
-
-    def pair(column, **wanted):
-        return " and ".join(row[column] for row in rows if wanted.items() <= row.items())
-
-    before, after = {"mask_token": "embedding", "attention": "apart"}, {"mask_token": "kernel", "attention": "apart"}
-    return (
-        f"6 & 2, 15 epochs, 5,000 held-out images, seeds 0 and 1: validation loss {pair('validation_loss', **before)} before, "
-        f"{pair('validation_loss', **after)} after; linear probe {pair('validation_probe', **before)} % before, {pair('validation_probe', **after)} % after."
-    )
-
-
 def weights():
     """What there is to download."""
     rows = [["folder", "what", "linear probe (untrained)", "all blocks (untrained)", "MB"]]
@@ -576,7 +561,7 @@ def elpv_unseen():
 
 DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
     "README.md": (quickstart, results, labels, all_labels, baseline, bench, split),
-    "logs/README.md": (details, every_seed, effect, "training", "recipe", "recipe_classifier"),
+    "logs/README.md": (details, every_seed, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
     "docs/labels.md": (all_labels_tries, tuned_blocks, robustness, each_corruption),
