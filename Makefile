@@ -3,7 +3,10 @@ REPOSITORY =
 
 PYTHON ?= python3
 BIN = .venv/bin
-PARAMETERS = $(filter-out PYTHON=% REPOSITORY=% KERAS_BACKEND=% TF_CPP_MIN_LOG_LEVEL=% GLIBC_TUNABLES=%,$(MAKEOVERRIDES))
+# NAME='value' of each variable on the command line, quoted for the shell; those that make itself or Keras reads are left out.
+NAMES = $(sort $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word))))))
+OURS = PYTHON REPOSITORY KERAS_BACKEND TF_CPP_MIN_LOG_LEVEL GLIBC_TUNABLES
+PARAMETERS = $(foreach name,$(filter-out $(OURS),$(NAMES)),$(if $(filter command,$(origin $(name))),$(name)='$(subst ','\'',$(value $(name)))'))
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Linux then gives large arrays pages of 2 MB instead of 4 kB. `make bench` also times training without.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
@@ -68,7 +71,7 @@ compare: data  ## two released encoders on the same images: make compare ENCODER
 verify: data  ## measure every released model again and compare with its card and the logs; or some: make verify MODELS="NAME NAME"
 	$(BIN)/python scripts/release.py verify $(addprefix weights/,$(MODELS))
 
-export: data .venv/ready-site  ## ONNX files of a run or a release: make export RUN=mae, or ENCODER=weights/mae-6x2-mask75-100ep
+export: .venv/ready-site  ## ONNX files of a run or a release: make export RUN=mae, or ENCODER=weights/mae-6x2-mask75-100ep
 	$(BIN)/python scripts/export.py $(or $(ENCODER),$(if $(RUN),runs/$(RUN)))
 
 site: data .venv/ready-site  ## static pages in build/site/, with a page where you play with a model; needs Node

@@ -31,6 +31,7 @@ from training import build_encoder, prepare, train  # noqa: E402
 from variants import VARIANTS  # noqa: E402
 
 TABLE = ROOT / "logs" / "ablations.csv"
+UNTRAINED = "untrained.json"
 TRY = {"EPOCHS": 15, "WARMUP_EPOCHS": 1, "VALIDATION_IMAGES": 5000}
 
 
@@ -52,11 +53,13 @@ def measure(n, encoder, data, s):
     return {test: p["accuracy"](votes, y_valid) for test, votes in scores.items()}
 
 
-def measure_once(n, encoder, data, s, commit):
-    """The same, kept in runs/untrained.json by commit, shape and weights: many tries start from equal encoders."""
-    path = ROOT / "runs" / "untrained.json"
+def measure_once(n, encoder, data, s):
+    """The same, kept in runs/untrained.json by notebooks, number of images, shape and weights: many tries start from equal encoders."""
+    path = ROOT / "runs" / UNTRAINED
     known = notebooks.read(path) if path.exists() else {}
-    parts = [f"{commit} {encoder.to_json()}".encode(), *(weights.tobytes() for weights in encoder.get_weights())]
+    sources = [notebooks.sha256(ROOT / name) for name in (notebooks.PRETRAINING, notebooks.PROBE)]
+    about = [*sources, keras.__version__, keras.backend.backend(), *map(len, data), encoder.to_json()]
+    parts = [str(about).encode(), *(weights.tobytes() for weights in encoder.get_weights())]
     digest = hashlib.sha256(b"".join(parts)).hexdigest()
     if digest not in known:
         known[digest] = measure(n, encoder, data, s)
@@ -75,7 +78,7 @@ def ablate(name, seed=0):
     start = notebooks.provenance()
     notebooks.open_run(folder, settings | {"commit": start["commit"]})
     n, data, model, encoder = prepare(settings, change)
-    untrained = measure_once(n, encoder, data, settings, start["commit"])
+    untrained = measure_once(n, encoder, data, settings)
     history = train(n, model, data[0], data[2], settings, folder)
     trained = measure(n, encoder, data, settings)
     seconds = [float(epoch["seconds"]) for epoch in history.values()]

@@ -8,6 +8,7 @@ detail, and frost is a random texture instead of photographs of ice. Rows that a
 import csv
 import io
 import os
+import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -228,6 +229,10 @@ def classifier(method, draw):
         rows = [row for row in csv.DictReader(file) if encoder_digest().startswith(row["encoder"])]
     rows = [row for row in rows if (row["labels_per_class"], row["method"]) == (str(LABELS), method)]
     tries = [row for row in rows if row["held_out"] != "0"]
+    if not tries:
+        sys.exit(
+            f"logs/labels.csv has no run of this encoder with {LABELS} labels a class: run `make labels N={LABELS}`."
+        )
     rate = float(max(tries, key=lambda row: float(row["accuracy"]))["learning_rate"])
     folder = few_labels.run(method, LABELS, draw, rate, 0, few_labels.SCHEDULES[LABELS])
     model = keras.saving.load_model(folder / "classifier.keras")
@@ -238,7 +243,6 @@ def main():
     """Fill the table."""
     tools = notebooks.definitions(notebooks.PROBE)
     data = tools["load_cifar10"](ROOT / "data")
-    start = notebooks.provenance()
     models = {
         ("probe, untrained", 0): lambda: probe(tools, data, False),
         ("probe", 0): lambda: probe(tools, data, True),
@@ -246,19 +250,13 @@ def main():
     for draw in few_labels.DRAWS:
         for method in few_labels.STARTS:
             models[method, draw] = lambda method=method, draw=draw: classifier(method, draw)
-    encoder = encoder_digest()[:12]
-    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
-    there = {(row["model"], row["draw"]) for row in rows if row["encoder"] == encoder}
     for (name, draw), build in models.items():
-        if (name, str(draw)) in there:
-            continue
-        answer = build()
-        scores = answer(np.concatenate([corrupt(data[2], corruption) for corruption in NAMES]))
-        right = [tools["accuracy"](part, data[3]) for part in np.split(scores, len(NAMES))]
-        new = {"model": name, "draw": draw, "encoder": encoder, **dict(zip(NAMES, right))}
-        new |= {"hardware": start["hardware"], "keras": start["versions"]["keras"], "commit": start["commit"]}
-        notebooks.add_row(TABLE, new)
-        print(new, flush=True)
+
+        def measure(build=build):
+            scores = build()(np.concatenate([corrupt(data[2], corruption) for corruption in NAMES]))
+            return dict(zip(NAMES, [tools["accuracy"](part, data[3]) for part in np.split(scores, len(NAMES))]))
+
+        notebooks.row_once(TABLE, {"model": name, "draw": draw, "encoder": encoder_digest()[:12]}, measure)
 
 
 if __name__ == "__main__":

@@ -105,12 +105,12 @@ def main(*words):
         notebooks.open_run(folder, settings)
         if new and count > 1:
             start = notebooks.read(folder / "provenance.json")
-            start["hardware"] += f", one of {count} processes"
-            notebooks.write(folder / "provenance.json", start)
+            notebooks.write(folder / "provenance.json", start | {"processes": count})
     print(f"training process {number} of {count}, into runs/{folder.name}/", flush=True)
     command = [sys.executable, __file__, "worker", *words]
     try:
-        status = subprocess.run(command, env=notebooks.environment()).returncode
+        locks = tuple(notebooks.HELD.values())  # kept as long as the training lives, also if this process dies
+        status = subprocess.run(command, env=notebooks.environment(), pass_fds=locks).returncode
     except KeyboardInterrupt:
         sys.exit("Stopped; the same command, given to all processes, goes on from the last finished epoch.")
     if status == REFUSED:

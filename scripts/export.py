@@ -53,7 +53,9 @@ def masked_encoder(encoder, settings):
     pixels = -scaling.offset / scaling.scale, 1 / scaling.scale
     masked = n["build_encoder"](size, patch_size, channels, *sizes, masked=True, fuse=fuse, pixels=pixels)
     if len(masked.get_weights()) != len(encoder.get_weights()):
-        sys.exit("This encoder is of an older make, with query, key and value apart: train or choose a newer one.")
+        sys.exit(
+            "This encoder is of an older make, with query, key and value apart: to paint train or choose a newer one."
+        )
     masked.set_weights(encoder.get_weights())
     return masked
 
@@ -101,10 +103,10 @@ def main(folder="", target=""):
     goal = pathlib.Path(target) if target else source / "onnx"
     goal.mkdir(parents=True, exist_ok=True)
     encoder = keras.saving.load_model(source / "encoder.keras", compile=False)
+    export(exportable(encoder), goal / "encoder.onnx")
     if (source / "decoder.keras").exists():
         decoder = keras.saving.load_model(source / "decoder.keras", compile=False)
         export(painter(encoder, decoder, notebooks.read(source / "card.json")["settings"]), goal / "painter.onnx")
-    export(exportable(encoder), goal / "encoder.onnx")
     print(OPEN.format(encoder.input.shape[1], encoder.input.shape[3]))
 
 

@@ -9,6 +9,7 @@ use it, with all their labels, and are measured on the 10,000 test images. Rows 
 a second run, with as much work as pre-training and fine-tuning together.
 """
 
+import functools
 import os
 import sys
 
@@ -111,10 +112,10 @@ def main(*words):
         sys.exit(
             f"{' '.join(words)!r} must be among {', '.join(plans)}: numbers of labels a class, or how many blocks learn."
         )
-    prober = Prober()
+    prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
     for plan in words or usual:
         for per_class, method, rates in plans[plan]:
-            measure = prober if method in PROBES else train
+            measure = prober() if method in PROBES else train
             short, long, draws = schedules(method, per_class)
             held_out = min(2 * per_class, 5000)
             tries = [row(measure, method, per_class, 0, rate, held_out, short) for rate in rates]

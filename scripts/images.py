@@ -6,6 +6,8 @@ the files, is for testing. `make pretrain IMAGES=FOLDER IMAGE_SIZE=SIZE` does th
 """
 
 import collections
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -95,11 +97,29 @@ def digest(target):
     return hashlib.sha256("".join(sha256(target / f"{name}.npy") for name in ARRAYS).encode()).hexdigest()
 
 
+@contextlib.contextmanager
+def alone(folder):
+    """Let one process at a time into a `with` block, where the file system has locks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def prepare(folder, size):
     """The folder in data/ with the arrays of `folder`, `size` pixels a side, made unless it is there; exits with a sentence if
     that cannot be done. Files that cannot be read are skipped and named.
     """
-    folder = pathlib.Path(folder)
+    with alone(ROOT / "data"):
+        return prepare_alone(pathlib.Path(folder).expanduser(), size)
+
+
+def prepare_alone(folder, size):
+    """The same, with nobody else at it; folder: a path."""
     if not 1 <= size <= LARGEST:
         sys.exit(f"IMAGE_SIZE {size} must be from 1 to {LARGEST} pixels: all this is about small images.")
     found = find(folder)

@@ -13,9 +13,11 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 import pathlib
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -111,8 +113,8 @@ def problem(settings):
         least = -1 if name == "tuned_blocks" else 0 if name in f"{may_be_0} crop_area".split() else 1
         if type(value) in (int, float) and not least <= value < 2**31:
             return f"{name.upper()} must be {least} or more and below 2147483648, not {value}."
-    if not s.get("learning_rate", 1) > 0:
-        return f"LEARNING_RATE {s['learning_rate']} must be above 0."
+    if not 0 < s.get("learning_rate", 1) <= 1:
+        return f"LEARNING_RATE {s['learning_rate']} must be above 0 and at most 1."
     if not 0 < s.get("crop_area", 1) <= 1:
         return f"CROP_AREA {s['crop_area']} must be above 0 and at most 1."
     if "epochs" in s and not s["warmup_epochs"] < s["epochs"]:
@@ -206,15 +208,16 @@ def open_run(folder, settings):
         write(folder / "provenance.json", start)
         return write(path, settings)
     old, then = read(path), read(folder / "provenance.json")
+    last = functools.reduce(dict.__or__, then.get("went_on_with", []), then)
     differ = sorted(key for key in old | settings if old.get(key, "") != settings.get(key, ""))
     differ += [key for key in ("backend", "sha256", "images_sha256") if then.get(key) != start.get(key)]
     if differ:
         sys.exit(f"{name} holds a run with other settings ({', '.join(differ)}): choose another RUN or delete it.")
     hold(folder)
-    moved = {key: start.get(key) for key in ("commit", "versions") if then.get(key) != start.get(key)}
+    moved = {key: start.get(key) for key in ("commit", "versions", "hardware") if last.get(key) != start.get(key)}
     if moved and not (folder / "results.json").exists():
-        print(f"{name} goes on with other code or versions than it began with; its card will say so", flush=True)
-        write(folder / "provenance.json", then | {"went_on_with": moved})
+        print(f"{name} goes on with another {' and other '.join(moved)}; its card will say so", flush=True)
+        write(folder / "provenance.json", then | {"went_on_with": [*then.get("went_on_with", []), moved]})
 
 
 def hold(folder):
@@ -232,11 +235,12 @@ def hold(folder):
 
 def provenance():
     """What a reader needs to judge or repeat a run: versions, hardware, and the commit (None outside a repository)."""
+    here = os.environ | {"GIT_CEILING_DIRECTORIES": str(ROOT.parent)}  # a repository around this one says nothing
     head = ["git", "rev-parse", "HEAD"]
     changes = ["git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!logs"]  # runs add rows to logs/
     try:
         commit, changed = (
-            subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+            subprocess.run(command, cwd=ROOT, env=here, capture_output=True, text=True).stdout.strip()
             for command in (head, changes)
         )
         commit = commit + "-dirty" * bool(changed) if commit else None
@@ -269,7 +273,10 @@ print(json.dumps({"backend": name, "versions": versions, "hardware": hardware}))
 
 
 def run(notebook, **values):
-    """Execute a notebook with these parameters, and return the run's folder; an error in it ends the program with a sentence."""
+    """Execute a notebook with these parameters, and return the run's folder; an error in it ends the program with a sentence.
+
+    A finished run is left as it is.
+    """
     import papermill
     from nbclient.exceptions import DeadKernelError
 
@@ -279,6 +286,9 @@ def run(notebook, **values):
         sys.exit(wrong)
     folder = ROOT / "runs" / settings["run"]
     open_run(folder, settings)
+    if (folder / "results.json").exists() and (folder / notebook).exists():
+        print(f"runs/{folder.name} holds this run, finished: to repeat it choose another RUN", flush=True)
+        return folder
     print(f"running {notebook} into runs/{folder.name}/", flush=True)
     partial = folder / f"{notebook.removesuffix('.ipynb')}-unfinished.ipynb"
     stop = threading.Event()
@@ -291,7 +301,7 @@ def run(notebook, **values):
             str(ROOT / notebook), str(partial), values, cwd=str(ROOT), progress_bar=bar, kernel_name="python3"
         )
     except papermill.PapermillExecutionError as error:
-        sys.exit(f"{error.ename}: {(str(error.evalue).splitlines() or ['no message'])[0]}")
+        sys.exit(diverged(folder) or f"{error.ename}: {(str(error.evalue).splitlines() or ['no message'])[0]}")
     except DeadKernelError:
         sys.exit(
             "The notebook's process died, most likely out of memory: for training choose a smaller BATCH_SIZE and another RUN."
@@ -319,8 +329,23 @@ def epochs(history):
     return {int(row["epoch"]): {k: v for k, v in row.items() if v != "NA"} for row in rows}
 
 
+def diverged(folder):
+    """A sentence if the loss of a run is no longer a number, which no further epoch mends; None as long as it is one."""
+    for epoch, row in epochs(folder / "history.csv").items():
+        if row.get("loss") and not math.isfinite(float(row["loss"])):
+            return (
+                f"The loss is no longer a number since epoch {epoch + 1}: choose a lower LEARNING_RATE and another RUN."
+            )
+    return None
+
+
 def follow(history, stop):
-    """Print the epochs that a running notebook adds to its history file, until the event `stop` is set."""
+    """Print the epochs that a running notebook adds to its history file, until the event `stop` is set.
+
+    If the loss is no longer a number, the notebook's process is interrupted.
+    """
+    import psutil
+
     seen = set(epochs(history))
     while not stop.wait(1):
         for epoch, row in epochs(history).items():
@@ -328,6 +353,10 @@ def follow(history, stop):
                 seen.add(epoch)
                 numbers = (f"{name} {float(value):.4g}" for name, value in row.items() if name != "epoch")
                 print(f"  epoch {epoch + 1}: " + ", ".join(numbers), flush=True)
+        if diverged(history.parent):
+            for kernel in psutil.Process().children():
+                kernel.send_signal(signal.SIGINT)
+            return
 
 
 def card(folder, settings):

@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 
-from notebooks import PROBE, ROOT, code_cells, definitions, environment, epochs, read, sha256
+from notebooks import PROBE, ROOT, code_cells, definitions, environment, epochs, read, sha256, write
 
 WEIGHTS = ("encoder.keras", "decoder.keras", "classifier.keras")
 LOGS = ("settings.json", "results.json", "quickstart.json", "card.json", "reconstructions.png")
@@ -45,7 +45,8 @@ def publish(run="", name=""):
     card = {} if "encoder" in results else read(source / "card.json") if (source / "card.json").exists() else None
     if card is None or not ours:
         sys.exit(f"runs/{run} lacks card.json or settings.json: give its `make` command again, which finishes it.")
-    if any(sha256(source / file) != digest for file, digest in card.get("sha256", {}).items()):
+    files = {name: sha256(source / name) for name in card.get("sha256", {}) if (source / name).exists()}
+    if files != card.get("sha256", {}):
         sys.exit(f"runs/{run} holds other files than its card.json says (SHA-256 differs): train it again.")
     if "encoder" in results:
         share_probe(results | read(source / "provenance.json"), ROOT)
@@ -85,7 +86,7 @@ def share_probe(record, root=ROOT):
         sys.exit(f"logs/{folder.name} holds no card.json: release that encoder's run first.")
     if not read(log / "card.json")["sha256"]["encoder.keras"] == record["sha256"] == sha256(file):
         sys.exit(f"The probe measured another encoder than the one in {folder}: run it again.")
-    (log / "probe.json").write_text(json.dumps(record, indent=1) + "\n")
+    write(log / "probe.json", record)
     write_card(folder.name, root)
 
 
@@ -135,7 +136,7 @@ def write_card(name, root=ROOT):
         probe = read(logs / "probe.json")
         if probe["sha256"] == card["sha256"]["encoder.keras"]:  # not that of an earlier release
             card["results"] = probe["test"]
-    (root / "weights" / name / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    write(root / "weights" / name / "card.json", card)
 
 
 def give_outputs(executed, notebook):
@@ -149,7 +150,7 @@ def give_outputs(executed, notebook):
     for attachments in (cell["attachments"] for cell in ours["cells"] if "attachments" in cell):
         for name in (name for name in attachments if executed.with_name(name).exists()):
             attachments[name] = {"image/png": base64.b64encode(executed.with_name(name).read_bytes()).decode()}
-    notebook.write_text(json.dumps(ours, indent=1, ensure_ascii=False) + "\n")
+    write(notebook, ours, ensure_ascii=False)
     return True
 
 
@@ -277,5 +278,13 @@ def compare(*names):
         print(f"{test:22}{gain:+6.2f} (± {margin:.2f}) from {names[0]} to {names[1]}")
 
 
+def main(command="", *words):
+    """The command line."""
+    commands = {"publish": publish, "verify": verify, "compare": compare}
+    if command not in commands:
+        sys.exit(f"{command!r} is none of {', '.join(commands)}.")
+    commands[command](*words)
+
+
 if __name__ == "__main__":
-    {"publish": publish, "verify": verify, "compare": compare}[sys.argv[1]](*sys.argv[2:])
+    main(*sys.argv[1:])

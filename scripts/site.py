@@ -130,11 +130,13 @@ def models(target):
 
 def main(target="build/site"):
     """Build the site; what was there before is replaced."""
+    goal = ROOT / target
+    if goal.exists() and not (goal / "play.html").exists():
+        sys.exit(f"{target} holds something else than an earlier site: name another folder.")
     runtime = SOURCE / "node_modules" / "onnxruntime-web" / "dist"
     missing = [name for name in RUNTIME if not (runtime / name).exists()]
     if missing:
         sys.exit(f"site/node_modules lacks {missing[0]} of onnxruntime-web: run `npm ci` in site/ (`make site` does).")
-    goal = ROOT / target
     partial = goal.with_name(goal.name + "-unfinished")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -1,5 +1,8 @@
 """What the cells of mae-pretraining.ipynb do between its definitions, as functions, for scripts that change something first."""
 
+import math
+import sys
+
 import keras
 from keras import ops
 
@@ -37,6 +40,12 @@ def build_encoder(n, s, **how):
     return n["build_encoder"](32, s["PATCH_SIZE"], 3, *sizes, s["MLP_RATIO"], **how)
 
 
+def must_be_a_number(loss):
+    """Exit with a sentence if the loss is none, before anything of that epoch is written."""
+    if not math.isfinite(loss):
+        sys.exit("The loss is no longer a number: choose a lower LEARNING_RATE and another RUN.")
+
+
 def train(n, model, images, held_out, s, folder, writes=True, wait=lambda: None):
     """Train with `fit`, going on from the checkpoint in `folder`; returns the history's rows by epoch.
 
@@ -56,6 +65,7 @@ def train(n, model, images, held_out, s, folder, writes=True, wait=lambda: None)
     model.load_weights(checkpoint)
     finished = int(optimizer.iterations) // steps
     log = keras.callbacks.CSVLogger(folder / "history.csv", append=True)
+    stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: must_be_a_number(logs["loss"]))
     save = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: n["save_checkpoint"](model, checkpoint))
     if finished < s["EPOCHS"]:
         model.fit(
@@ -64,7 +74,7 @@ def train(n, model, images, held_out, s, folder, writes=True, wait=lambda: None)
             initial_epoch=finished,
             validation_data=None if held_out is None else (held_out,),
             validation_batch_size=500,
-            callbacks=[n["Progress"](), log, save] if writes else [save],
+            callbacks=[stop, n["Progress"](), log, save] if writes else [stop, save],
             shuffle=False,
             verbose=0,
         )

@@ -95,7 +95,7 @@ def test_fog_is_as_coarse_as_that_of_the_authors():
     assert np.abs(np.diff(texture, axis=1)).mean() == pytest.approx(0.021, abs=0.006)
 
 
-def test_classifier_has_the_rate_that_held_out_images_chose(monkeypatch, tmp_path):
+def test_classifier_has_the_rate_that_held_out_images_chose(monkeypatch, tmp_path, one_sentence):
     """And the encoder of the other models; the folder is that of the run."""
     ours, asked = corruptions.encoder_digest()[:12], []
     lines = ["labels_per_class,method,draw,learning_rate,held_out,encoder,accuracy"]
@@ -117,6 +117,10 @@ def test_classifier_has_the_rate_that_held_out_images_chose(monkeypatch, tmp_pat
     settings, path = asked
     assert settings["LEARNING_RATE"] == 0.004 and settings["DRAW"] == 2 and not settings["PRETRAINED"]
     assert path.parent.name == settings["RUN"]
+    (tmp_path / "labels.csv").write_text(lines[0] + "\n")
+    with pytest.raises(SystemExit) as stop:
+        corruptions.classifier("scratch", 2)
+    one_sentence(str(stop.value))
 
 
 def test_jpeg_is_that_of_pillow(cifar10):

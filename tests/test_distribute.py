@@ -100,7 +100,7 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(runs, one_sentence):
         _, error = process.communicate(timeout=600)
         assert process.returncode == 0, error
     assert (two / "results.json").exists(), "the first process has run the notebook to its end"
-    assert "one of 2 processes" in notebooks.read(two / "card.json")["hardware"]
+    assert notebooks.read(two / "card.json")["processes"] == 2
     ours, theirs = state(two), state(one)
     assert ours.keys() == theirs.keys() and len(ours) > 100
     for name, array in ours.items():
@@ -109,6 +109,29 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(runs, one_sentence):
         [float(row["loss"]) for row in notebooks.epochs(folder / "history.csv").values()] for folder in runs
     ]
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_training_keeps_its_folder_though_the_command_dies(tmp_path, monkeypatch):
+    """A second command must not train in there beside it."""
+    started, run = [], subprocess.Popen
+
+    def start_idle(command, env, pass_fds):
+        started.append(run(["sleep", "60"], pass_fds=pass_fds))
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr(distribute, "ROOT", tmp_path)
+    monkeypatch.setattr(notebooks, "provenance", lambda: {})
+    monkeypatch.setattr(distribute.subprocess, "run", start_idle)
+    with pytest.raises(SystemExit):
+        distribute.main("RUN=a")
+    folder = tmp_path / "runs" / "a"
+    os.close(notebooks.HELD.pop(folder))  # what the death of this process would do
+    with pytest.raises(SystemExit, match="in use"):
+        notebooks.hold(folder)
+    started[0].kill()
+    started[0].wait()
+    notebooks.hold(folder)
 
 
 def test_processes_with_other_parameters_are_refused(runs, one_sentence):

@@ -1,8 +1,10 @@
 """Your own images: what is read, how it is split, what is refused, and the three notebooks on them."""
 
+import concurrent.futures
 import json
 import os
 import shutil
+import time
 
 import elpv
 import export
@@ -234,6 +236,25 @@ def test_what_is_there_is_used_until_the_folder_changes(prepare, save, tmp_path,
     with pytest.raises(SystemExit):
         prepare()
     assert notebooks.read(tmp_path / "data" / "photos-16px" / "images.json") == second
+
+
+def test_two_that_prepare_at_once_take_turns(prepare, save, monkeypatch):
+    """The second waits, and finds what the first has made."""
+    for i in range(5):
+        save(f"{i}.png", plain(RED))
+    at_it, most, fill = [], [], images.fill
+
+    def slow(*arguments):
+        at_it.append(1)
+        time.sleep(0.5)
+        most.append(len(at_it))
+        fill(*arguments)
+        at_it.pop()
+
+    monkeypatch.setattr(images, "fill", slow)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first, second = (found.result() for found in [pool.submit(prepare), pool.submit(prepare)])
+    assert first[1] == second[1] and most == [1]
 
 
 def test_a_folder_of_somebody_else_is_left_alone(prepare, save, tmp_path, one_sentence):

@@ -217,11 +217,27 @@ def test_same_command_again_does_not_train(pretrained):
     name, folder, words = pretrained
     if name != "tensorflow":
         pytest.skip("one backend is enough")
-    names = ("history.csv", "checkpoint.weights.h5", "encoder.keras", "decoder.keras", "card.json")
-    before = [(folder / file).read_bytes() for file in names]
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     done = run(name, NOTEBOOKS[0], *words)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert [(folder / file).read_bytes() for file in names] == before
+    assert "finished" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_run_that_diverges_ends_early(one_sentence):
+    """With a sentence, and long before the last epoch."""
+    folder = ROOT / "runs" / "ci-diverges"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        words = [word for word in TINY if not word.startswith("EPOCHS")]
+        words += [f"RUN={folder.name}", "EPOCHS=100", "LEARNING_RATE=1", "WEIGHT_DECAY=1e6"]
+        done = run("tensorflow", NOTEBOOKS[0], *words)
+        assert done.returncode and "Traceback" not in done.stderr
+        last = done.stderr.strip().splitlines()[-1]
+        one_sentence(last)
+        assert "no longer a number" in last and len(notebooks.epochs(folder / "history.csv")) < 50
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """`make export`: what it needs, and GELU as ONNX can say it. The files themselves are compared as they are written."""
 
+import subprocess
+import sys
+
 import export
 import keras
 import numpy as np
@@ -14,6 +17,15 @@ def test_wrong_folders_get_one_sentence(words, tmp_path, one_sentence):
         export.main(*words, *(["x"] if not words else [str(tmp_path / "new")]))
     one_sentence(str(stop.value))
     assert not (tmp_path / "new").exists()
+
+
+def test_site_replaces_nothing_but_a_site(tmp_path, one_sentence):
+    (tmp_path / "notes.txt").write_text("mine")
+    command = [sys.executable, ROOT / "scripts" / "site.py", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode
+    one_sentence(done.stderr.strip().splitlines()[-1])
+    assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_gelu_is_keras_exact_one():

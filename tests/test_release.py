@@ -230,6 +230,8 @@ def test_tries_and_unfinished_runs_are_not_released(monkeypatch, tmp_path, one_s
     release.publish("a", "b")
     (run / "encoder.keras").write_bytes(b"others")
     assert "SHA-256" in refused("a", "b")
+    (run / "encoder.keras").unlink()
+    assert "SHA-256" in refused("a", "b")
     (run / "settings.json").write_text(json.dumps({"run": "a", "seed": 1}))
     assert "other settings" in refused("a", "b")
     assert json.loads((tmp_path / "logs" / "b" / "settings.json").read_text())["seed"] == 0

@@ -1,5 +1,6 @@
 """Parameters of a run: good ones pass, each wrong one gets one clear sentence before anything is written."""
 
+import shlex
 import subprocess
 import sys
 
@@ -56,6 +57,7 @@ def test_good_settings_pass(notebook, change):
             for value in (-0.1, float("nan"), float("inf"))
         ),
         (PRETRAINING, {"learning_rate": 0}),
+        (CLASSIFICATION, {"learning_rate": 4e3}),
         (PRETRAINING, {"patch_size": 5}),
         (PRETRAINING, {"patch_size": 64}),
         (PRETRAINING, {"mask_ratio": 0}),
@@ -161,8 +163,8 @@ def test_another_run_in_the_folder_is_refused(tmp_path, monkeypatch, one_sentenc
 
 
 def test_a_run_that_goes_on_with_other_code_says_so(tmp_path, monkeypatch, capsys):
-    """In provenance.json, so in its card; a finished run stays as it is."""
-    start = {"backend": "tensorflow", "commit": "1", "versions": {"keras": "3"}}
+    """In provenance.json, so in its card, and each time; a finished run stays as it is."""
+    start = {"backend": "tensorflow", "commit": "1", "versions": {"keras": "3"}, "hardware": "2 cores"}
     monkeypatch.setattr(notebooks, "provenance", lambda: dict(start))
     notebooks.open_run(tmp_path / "a", {"run": "a"})
     notebooks.open_run(tmp_path / "a", {"run": "a"})
@@ -170,12 +172,17 @@ def test_a_run_that_goes_on_with_other_code_says_so(tmp_path, monkeypatch, capsy
     old = start | {}
     start["commit"] = "2"
     notebooks.open_run(tmp_path / "a", {"run": "a"})
-    assert notebooks.read(tmp_path / "a" / "provenance.json") == old | {"went_on_with": {"commit": "2"}}
-    assert "other code" in capsys.readouterr().out
+    assert notebooks.read(tmp_path / "a" / "provenance.json") == old | {"went_on_with": [{"commit": "2"}]}
+    assert "goes on with another commit;" in capsys.readouterr().out
+    notebooks.open_run(tmp_path / "a", {"run": "a"})  # nothing has changed since
+    start |= {"commit": "1", "hardware": "a GPU"}
+    notebooks.open_run(tmp_path / "a", {"run": "a"})
+    told = [{"commit": "2"}, {"commit": "1", "hardware": "a GPU"}]
+    assert notebooks.read(tmp_path / "a" / "provenance.json") == old | {"went_on_with": told}
     notebooks.write(tmp_path / "a" / "results.json", {})
     start["commit"] = "3"
     notebooks.open_run(tmp_path / "a", {"run": "a"})
-    assert notebooks.read(tmp_path / "a" / "provenance.json")["went_on_with"] == {"commit": "2"}
+    assert notebooks.read(tmp_path / "a" / "provenance.json")["went_on_with"] == told
 
 
 def test_a_folder_in_use_is_refused(tmp_path, monkeypatch, one_sentence):
@@ -234,6 +241,42 @@ def test_rows_in_logs_do_not_make_a_commit_dirty(tmp_path, monkeypatch):
     assert notebooks.provenance() == {"commit": head}
     code.write_text("b\n")
     assert notebooks.provenance() == {"commit": f"{head}-dirty"}
+
+
+def test_a_repository_around_this_one_says_nothing(tmp_path, monkeypatch):
+    """A copy without git of its own, inside somebody's repository, has no commit."""
+    (tmp_path / "copy").mkdir()
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(notebooks, "machine", lambda _: {})
+    for root, known in ((tmp_path, True), (tmp_path / "copy", False)):
+        monkeypatch.setattr(notebooks, "ROOT", root)
+        assert bool(notebooks.provenance()["commit"]) == known
+
+
+@pytest.mark.parametrize("losses, epoch", [("2.1 1.9", None), ("2.1 nan", 2), ("inf nan", 1), ("", None)])
+def test_a_loss_that_is_no_number_is_found(tmp_path, one_sentence, losses, epoch):
+    rows = [f"{i},{loss},1.0" for i, loss in enumerate(losses.split())]
+    (tmp_path / "history.csv").write_text("\n".join(["epoch,loss,seconds", *rows]) + "\n")
+    said = notebooks.diverged(tmp_path)
+    if epoch:
+        one_sentence(said)
+        assert f"epoch {epoch}:" in said
+    else:
+        assert said is None
+
+
+def test_make_quotes_what_it_is_given():
+    """Blanks, quotes and signs that a shell would read; what is not for the notebook stays out."""
+    given = {"IMAGES": "Anna's (old) photos; $x & more", "RUN": "a", "KERAS_BACKEND": "jax", "SEED": "1"}
+    words = [f"{name}={value}" for name, value in given.items()]
+    done = subprocess.run(
+        ["make", "-n", "pretrain", *words], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    command = shlex.split(done.stdout.splitlines()[-1])
+    assert command[1:3] == ["scripts/notebooks.py", PRETRAINING]
+    assert sorted(command[3:]) == sorted(word for word in words if not word.startswith("KERAS"))
 
 
 def test_rows_stand_under_their_headings(tmp_path):
