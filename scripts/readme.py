@@ -63,6 +63,13 @@ def log(run, name):
     return read(LOGS / run / f"{name}.json")
 
 
+def rows_of(name):
+    """The rows of logs/<name>.csv as dicts; none if there is no such file."""
+    path = LOGS / f"{name}.csv"
+    with open(path) if path.exists() else io.StringIO() as file:
+        return list(csv.DictReader(file))
+
+
 def released(runs=(*ROWS, HOG)):
     """Those of the runs that have been released, and probed since."""
     probed = [run for run in runs if (LOGS / run / "probe.json").exists()]
@@ -102,10 +109,9 @@ def scores(run, tests=TESTS):
 
 def seeds(run):
     """The other seeds of a released run, as rows of logs/seeds.csv: those with the settings that it has now."""
-    path = LOGS / "seeds.csv"
-    with open(path) if path.exists() else io.StringIO() as file:
-        rows = list(csv.DictReader(file))
-    return [row for row in rows if (row["run"], row["settings"]) == (run, fingerprint(log(run, "settings")))]
+    return [
+        row for row in rows_of("seeds") if (row["run"], row["settings"]) == (run, fingerprint(log(run, "settings")))
+    ]
 
 
 def means(run, test):
@@ -175,8 +181,7 @@ def details():
 
 def tries(name):
     """Table of the tries in logs/<name>.csv; underscores become hyphens."""
-    with open(LOGS / f"{name.replace('_', '-')}.csv") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(name.replace("_", "-"))
     shown = {heading: column for heading, column in COLUMNS.items() if column in rows[0]}
     return table([list(shown), *([row[column] for column in shown.values()] for row in rows)])
 
@@ -210,8 +215,7 @@ def megabytes(run):
 
 def ablations():
     """Groups of tries of one name, as in logs/ablations.csv: {name: [(row, the base's row with the same seed), ...]}."""
-    with open(LOGS / "ablations.csv") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of("ablations")
     base = {row["seed"]: row for row in rows if row["name"] == "base"}
     names = dict.fromkeys(row["name"] for row in rows if row["seed"] in base)
     return {
@@ -251,19 +255,16 @@ def variants():
 
 def chance():
     """What runs of nearly `paper`'s settings had, by seed."""
-    with open(LOGS / "training.csv") as file:
-        rows = [row for row in csv.DictReader(file) if row["run"].startswith("token-fused")]
+    rows = [row for row in rows_of("training") if row["run"].startswith("token-fused")]
     told = " and ".join(f"{float(row['validation_probe']):.2f} %" for row in rows)
     return f"Two earlier runs of nearly `paper`'s settings (AdamW's epsilon was 1e-7) had linear probes of {told}."
 
 
 def long():
     """The same questions after longer training, on the test images, which decided nothing."""
-    with open(LOGS / "ablations-100ep.csv") as file:
-        rows = list(csv.DictReader(file))
     tests = [f"{heading} (untrained)" for heading in JUDGED.values()]
     lines = [["optimiser", "decoder reads", "target", "epochs", *tests, "training error", "seed"]]
-    for row in rows:
+    for row in rows_of("ablations-100ep"):
         found = [f"{float(row[c]):.2f} ({float(row[f'untrained_{c}']):.2f})" for c in JUDGED]
         how = row["optimiser"], row["decoder_reads"], TARGETS[None], row["epochs"]
         lines.append([*how, *found, row["loss"], row["seed"]])
@@ -342,8 +343,7 @@ def of_base(rows):
 def few_labels(methods=METHODS):
     """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images, with the rate that was
     best on the held-out ones; of the numbers of labels for which all `methods` are measured."""
-    with open(LOGS / "labels.csv") as file:
-        rows = sorted(of_base(csv.DictReader(file)), key=lambda row: float(row["learning_rate"]))
+    rows = sorted(of_base(rows_of("labels")), key=lambda row: float(row["learning_rate"]))
     groups = {}
     for row in rows:
         if row["labels_per_class"] != "5000":  # those are runs of several lengths
@@ -370,10 +370,7 @@ def labels():
 
 def all_labels():
     """What pre-training is worth when all images have labels: one run each, at equal epochs and at equal work."""
-    with open(LOGS / "labels.csv") as file:
-        rows = [
-            row for row in of_base(csv.DictReader(file)) if row["labels_per_class"] == "5000" and row["held_out"] == "0"
-        ]
+    rows = [row for row in of_base(rows_of("labels")) if (row["labels_per_class"], row["held_out"]) == ("5000", "0")]
     files = {}  # by start and epochs
     for run in classifiers():
         s = log(run, "settings")
@@ -389,8 +386,7 @@ def all_labels():
 
 def all_labels_tries():
     """What chose the learning rates of these runs: accuracy on held-out images after a few epochs."""
-    with open(LOGS / "labels.csv") as file:
-        rows = [row for row in of_base(csv.DictReader(file)) if row["labels_per_class"] == "5000"]
+    rows = [row for row in of_base(rows_of("labels")) if row["labels_per_class"] == "5000"]
     tries = {
         (row["method"], row["learning_rate"]): f"{float(row['accuracy']):.2f}" for row in rows if row["held_out"] != "0"
     }
@@ -412,8 +408,7 @@ def tuned_blocks():
 
 def corruptions():
     """{model: {corruption: accuracies in % of the draws}} of logs/corruptions.csv; "none" are the test images as they are."""
-    with open(LOGS / "corruptions.csv") as file:
-        rows = of_base(csv.DictReader(file))
+    rows = of_base(rows_of("corruptions"))
     names = [name for name in rows[0] if name not in "model draw encoder hardware keras commit".split()]
     return {
         model: {name: [float(row[name]) for row in rows if row["model"] == model] for name in names}
@@ -492,8 +487,7 @@ def scale(batch=256, network=125, faster=100):
 def cells(name):
     """The card of the encoder in logs/<name>.json, and the rows of logs/<name>.csv that measure it on tested pictures."""
     card = read(LOGS / f"{name}.json")
-    with open(LOGS / f"{name}.csv") as file:
-        rows = [row for row in csv.DictReader(file) if card["sha256"]["encoder.keras"].startswith(row["encoder"])]
+    rows = [row for row in rows_of(name) if card["sha256"]["encoder.keras"].startswith(row["encoder"])]
     tested = "0" if "draw" in rows[0] else ""  # how many labelled pictures were held out, or which fifth
     return card, [row for row in rows if row["held_out"] == tested]
 
