@@ -272,7 +272,11 @@ def test_make_quotes_what_it_is_given():
     given = {"IMAGES": "Anna's (old) photos; $x & more", "RUN": "a", "KERAS_BACKEND": "jax", "SEED": "1"}
     words = [f"{name}={value}" for name, value in given.items()]
     done = subprocess.run(
-        ["make", "-n", "pretrain", *words], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "-n", "--no-print-directory", "pretrain", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     command = shlex.split(done.stdout.splitlines()[-1])
     assert command[1:3] == ["scripts/notebooks.py", PRETRAINING]
