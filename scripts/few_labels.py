@@ -1,16 +1,18 @@
 """What few labels are worth: regular-classification.ipynb from scratch and fine-tuned, and linear probes, into logs/labels.csv.
 
-    python scripts/few_labels.py [10] [50] [500] [blocks] [5000]
+    python scripts/few_labels.py [10] [50] [500] [blocks] [5000] [ENCODER=weights/NAME]
 
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
 "blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9).
 "5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there is
 a second run, with as much work as pre-training and fine-tuning together.
+With another ENCODER of the same sizes only those that use its weights are measured: the others are the same for both.
 """
 
 import functools
 import os
+import pathlib
 import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -48,37 +50,44 @@ def schedules(method, per_class):
     return {"BATCH_SIZE": 256, "EPOCHS": 5}, [{"BATCH_SIZE": 256, "EPOCHS": epochs} for epochs in lengths], DRAWS[:1]
 
 
-def run(method, per_class, draw, rate, held_out, schedule):
+def run(method, per_class, draw, rate, held_out, schedule, encoder=ENCODER):
     """The folder of one run of the notebook."""
+    start = "" if encoder == ENCODER else f"{pathlib.Path(encoder).name}-"
     length = f"{schedule['EPOCHS']}ep-" if per_class == ALL else ""  # there are several
-    name = f"labels-{per_class}-{method.replace(', last ', '-')}-{rate}-{length}draw{draw}"
+    name = f"labels-{start}{per_class}-{method.replace(', last ', '-')}-{rate}-{length}draw{draw}"
     settings = {"LABELS_PER_CLASS": per_class, "DRAW": draw, "VALIDATION_IMAGES": held_out, "LEARNING_RATE": rate}
-    settings |= (STARTS | BLOCKS)[method] | {"ENCODER": ENCODER, "RUN": name + ("-held-out" if held_out else "")}
+    settings |= (STARTS | BLOCKS)[method] | {"ENCODER": encoder, "RUN": name + ("-held-out" if held_out else "")}
     settings |= schedule | {"WARMUP_EPOCHS": min(5, schedule["EPOCHS"] // 4)}
     return notebooks.run(CLASSIFICATION, **settings)
 
 
-def train(*arguments):
+def train(*arguments, encoder):
     """Accuracy in % and seconds of training of such a run, and where it was done: it may have ended long ago."""
-    folder = run(*arguments)
+    folder = run(*arguments, encoder)
     card = read(folder / "card.json")
     done = {key: card[key] for key in ("seconds", "hardware", "commit")} | {"keras": card["versions"]["keras"]}
     return {"accuracy": read(folder / "results.json")["accuracy"]} | done
 
 
-def load_encoder(trained):
+def load_encoder(trained, encoder=ENCODER):
     """The encoder from its file, or the same one with random weights."""
-    encoder = keras.saving.load_model(ROOT / ENCODER / "encoder.keras")
+    model = keras.saving.load_model(ROOT / encoder / "encoder.keras")
     if trained:
-        return encoder
+        return model
     keras.utils.set_random_seed(0)
-    return keras.models.clone_model(encoder)
+    return keras.models.clone_model(model)
+
+
+def sizes(encoder):
+    """The shapes of an encoder's weights."""
+    return [weight.shape for weight in load_encoder(True, encoder).weights]
 
 
 class Prober:
     """Linear probes on the means of the final tokens; features are computed once for each encoder."""
 
-    def __init__(self):
+    def __init__(self, encoder=ENCODER):
+        self.encoder = encoder
         self.tools = notebooks.definitions(PROBE)
         self.choose = notebooks.definitions(CLASSIFICATION)["choose_labelled"]
         self.data = self.tools["load_cifar10"](ROOT / "data")
@@ -87,7 +96,7 @@ class Prober:
     def __call__(self, method, per_class, draw, rate, held_out, schedule):
         """Accuracy in % of one probe; its seconds stay empty."""
         if method not in self.features:
-            encoder = load_encoder(PROBES[method])
+            encoder = load_encoder(PROBES[method], self.encoder)
             pooled = self.tools["pooling_model"](encoder)
             most = np.unique([self.choose(self.data[1], max(SCHEDULES), d) for d in DRAWS])
             known = np.zeros((50_000, encoder.output.shape[-1]), "float32")
@@ -104,32 +113,38 @@ class Prober:
 
 def main(*words):
     """Fill the table for these numbers of labels a class, or for all."""
+    named = {key: value for key, _, value in (word.partition("=") for word in words) if value}
+    words, encoder = [word for word in words if "=" not in word], named.pop("ENCODER", ENCODER).rstrip("/")
     plans = {str(number): [(number, method, RATES[method]) for method in (*STARTS, *PROBES)] for number in SCHEDULES}
     plans["blocks"] = [(50, method, RATES[method]) for method in BLOCKS]
     usual = list(plans)
     plans[str(ALL)] = [(ALL, method, ALL_RATES) for method in STARTS]
-    if not set(words) <= set(plans):
+    if named or not set(words) <= set(plans):
         sys.exit(
-            f"{' '.join(words)!r} must be among {', '.join(plans)}: numbers of labels a class, or how many blocks learn."
+            f"{' '.join([*words, *named])!r} must be among {', '.join(plans)}: numbers of labels a class, or how many blocks learn."
         )
+    if not (ROOT / encoder / "encoder.keras").exists():
+        sys.exit(f"{encoder} holds no encoder.keras: ENCODER names a folder such as {ENCODER}.")
+    alike = encoder != ENCODER and sizes(encoder) == sizes(ENCODER)
+    left_out = ("scratch", "probe, untrained") if alike else ()
     prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
     for plan in words or usual:
-        for per_class, method, rates in plans[plan]:
-            measure = prober() if method in PROBES else train
+        for per_class, method, rates in (line for line in plans[plan] if line[1] not in left_out):
+            measure = prober(encoder) if method in PROBES else functools.partial(train, encoder=encoder)
             short, long, draws = schedules(method, per_class)
             held_out = min(2 * per_class, 5000)
-            tries = [row(measure, method, per_class, 0, rate, held_out, short) for rate in rates]
+            tries = [row(measure, method, per_class, 0, rate, held_out, short, encoder) for rate in rates]
             best = max(tries, key=lambda found: float(found["accuracy"]))["learning_rate"]
             for schedule in long:
                 for draw in draws:
-                    row(measure, method, per_class, draw, float(best), 0, schedule)
+                    row(measure, method, per_class, draw, float(best), 0, schedule, encoder)
 
 
-def row(measure, method, per_class, draw, rate, held_out, schedule):
+def row(measure, method, per_class, draw, rate, held_out, schedule, encoder):
     """The table's row of one run, which is done and added if it is not there yet."""
     new = {"labels_per_class": per_class, "method": method, "draw": draw, "learning_rate": rate, "held_out": held_out}
     new |= {name.lower(): value for name, value in schedule.items()}
-    new["encoder"] = notebooks.sha256(ROOT / ENCODER / "encoder.keras")[:12]
+    new["encoder"] = notebooks.sha256(ROOT / encoder / "encoder.keras")[:12]
     return notebooks.row_once(TABLE, new, lambda: measure(method, per_class, draw, rate, held_out, schedule))
 
 

@@ -19,10 +19,13 @@ import shutil
 import subprocess
 import sys
 
+from PIL import Image
+
 from notebooks import PROBE, ROOT, code_cells, definitions, environment, epochs, read, sha256, write
 
 WEIGHTS = ("encoder.keras", "decoder.keras", "classifier.keras")
-LOGS = ("settings.json", "results.json", "quickstart.json", "card.json", "reconstructions.png")
+LOGS = ("settings.json", "results.json", "quickstart.json", "card.json")
+PICTURED = "mae-6x2-mask75-100ep"  # the README shows this run's reconstructions.png
 WITHOUT_WEIGHTS = ("quickstart", "few-labels")  # they only show that everything works
 TOLERANCE = 0.5  # percentage points: a probe that is trained anew on another machine rounds in another order
 
@@ -52,6 +55,9 @@ def publish(run="", name=""):
         share_probe(results | read(source / "provenance.json"), ROOT)
     else:
         copy(LOGS, source, target)
+        if name == PICTURED:
+            picture = "reconstructions.png"
+            (target / picture).write_bytes(opaque((source / picture).read_bytes()))
         if name not in WITHOUT_WEIGHTS:
             copy(WEIGHTS, source, ROOT / "weights" / name)
             write_card(name, ROOT)
@@ -147,11 +153,27 @@ def give_outputs(executed, notebook):
     code = ([cell for cell in nb["cells"] if cell["cell_type"] == "code"] for nb in (ours, theirs))
     for mine, run in zip(*code):
         mine["outputs"], mine["execution_count"] = run["outputs"], run["execution_count"]
+        for shown in (output["data"] for output in mine["outputs"] if "image/png" in output.get("data", ())):
+            shown["image/png"] = text(opaque(base64.b64decode(shown["image/png"])))
     for attachments in (cell["attachments"] for cell in ours["cells"] if "attachments" in cell):
         for name in (name for name in attachments if executed.with_name(name).exists()):
-            attachments[name] = {"image/png": base64.b64encode(executed.with_name(name).read_bytes()).decode()}
+            attachments[name] = {"image/png": text(opaque(executed.with_name(name).read_bytes()))}
     write(notebook, ours, ensure_ascii=False)
     return True
+
+
+def text(picture):
+    """A picture's bytes as they stand in a notebook."""
+    return base64.b64encode(picture).decode()
+
+
+def opaque(picture):
+    """The same PNG in fewer bytes: matplotlib gives every pixel an opacity, and all are opaque. Others stay as they are."""
+    image, smaller = Image.open(io.BytesIO(picture)), io.BytesIO()
+    if image.mode != "RGBA" or image.getextrema()[3] != (255, 255):
+        return picture
+    image.convert("RGB").save(smaller, "PNG", optimize=True)
+    return smaller.getvalue()
 
 
 def answers(folder, arrays):

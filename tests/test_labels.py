@@ -114,7 +114,7 @@ def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path):
     """By the held-out fifth of draw 0; then every draw uses it with all its labels, and what is there is not run again."""
     asked = []
 
-    def measure(method, per_class, draw, rate, held_out, schedule):
+    def measure(method, per_class, draw, rate, held_out, schedule, encoder=None):
         asked.append((method, draw, rate, held_out))
         wanted = {"scratch": 1.6e-2, "fine-tuned": 4e-3, "probe": 1e-1, "probe, untrained": 1e-2}[method]
         good = 50 if rate == wanted else 40
@@ -123,7 +123,7 @@ def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path):
 
     monkeypatch.setattr(few_labels, "TABLE", tmp_path / "labels.csv")
     monkeypatch.setattr(few_labels, "train", measure)
-    monkeypatch.setattr(few_labels, "Prober", lambda: measure)
+    monkeypatch.setattr(few_labels, "Prober", lambda encoder: measure)
     monkeypatch.setattr(
         notebooks, "provenance", lambda: {"hardware": "", "versions": {"keras": ""}, "commit": ""}
     )
@@ -163,7 +163,7 @@ def given(monkeypatch, tmp_path):
         return tmp_path
 
     monkeypatch.setattr(few_labels, "TABLE", tmp_path / "labels.csv")
-    monkeypatch.setattr(few_labels, "Prober", lambda: None)
+    monkeypatch.setattr(few_labels, "Prober", lambda encoder: lambda *asked: {"accuracy": 0, "seconds": ""})
     monkeypatch.setattr(notebooks, "run", run)
     today = {"hardware": "now", "versions": {"keras": "4.0"}, "commit": "last"}
     monkeypatch.setattr(notebooks, "provenance", lambda: today)  # the true one takes seconds
@@ -219,6 +219,20 @@ def test_rate_is_chosen_for_each_number_of_blocks(given):
     assert len({settings["RUN"] for settings in given}) == len(given) == 4 * (3 + 3)
 
 
+def test_another_encoder(given):
+    """Its runs have names and rows of their own; training from scratch is repeated only where the sizes differ."""
+    few_labels.main("50")
+    usual = {settings["RUN"] for settings in given}
+    given.clear()
+    few_labels.main("50", f"ENCODER=weights/{readme.HOG}/")
+    assert {(s["PRETRAINED"], s["ENCODER"]) for s in given} == {(True, f"weights/{readme.HOG}")}
+    assert len(given) == 6 and not usual & {settings["RUN"] for settings in given}
+    rows = list(csv.DictReader(few_labels.TABLE.open()))
+    assert len({row["encoder"] for row in rows}) == 2
+    few_labels.main("50", "ENCODER=weights/mae-3x1-mask75-100ep")
+    assert {s["PRETRAINED"] for s in given} == {True, False}
+
+
 def test_attention_received_is_that_of_keras(mae, classify, images):
     """Beside Keras' own attention layer with the weights of the last block; a patch that all look at gets more."""
     encoder = mae["build_encoder"](16, 4, 3, 16, 2, 2, 2, masked=False)
@@ -241,7 +255,8 @@ def test_attention_received_is_that_of_keras(mae, classify, images):
     assert received.max() > 1.5
 
 
-def test_misspelt_number_of_labels(one_sentence):
+@pytest.mark.parametrize("words", [("11",), ("10", "ENCODER=weights"), ("10", "RUN=mine")])
+def test_misspelt_labels_or_encoder(words, one_sentence):
     with pytest.raises(SystemExit) as stop:
-        few_labels.main("11")
+        few_labels.main(*words)
     one_sentence(stop.value.code)

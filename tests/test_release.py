@@ -1,14 +1,18 @@
 """Releases: numbers reach the cards, and `make verify` notices files and numbers that are not what they should be."""
 
+import base64
 import hashlib
+import io
 import json
 import shutil
 
 import keras
+import numpy as np
 import pytest
 import readme
 import release
 from conftest import ROOT
+from PIL import Image
 
 ENCODERS = sorted(path.parent for path in ROOT.glob("weights/*/encoder.keras"))
 MODELS = sorted(path.parent for path in ROOT.glob("weights/*/card.json"))
@@ -187,20 +191,22 @@ def test_outputs_are_given_to_the_same_code_only(tmp_path):
 
 
 def test_title_picture_follows_the_run(tmp_path):
-    """An attached picture that the run has drawn anew is replaced, another one stays."""
+    """An attached picture that the run has drawn anew is replaced, another one stays; opacity is left out where it hides nothing."""
     attachments = {name: {"image/png": "old"} for name in ("drawn.png", "kept.png")}
     cells = [{"cell_type": "markdown", "source": ["title"], "metadata": {}, "attachments": attachments}]
     ours, executed = tmp_path / "ours.ipynb", tmp_path / "run" / "ours.ipynb"
     executed.parent.mkdir()
     for path in (ours, executed):
         path.write_text(json.dumps({"cells": cells}))
-    executed.with_name("drawn.png").write_bytes(b"picture")
-    assert release.give_outputs(executed, ours)
-    (cell,) = json.loads(ours.read_text())["cells"]
-    assert cell["attachments"] == {
-        "drawn.png": {"image/png": "cGljdHVyZQ=="},
-        "kept.png": {"image/png": "old"},
-    }
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 4), "uint8")
+    for opacity, channels in ((pixels[..., 3], 4), (255, 3)):
+        pixels[..., 3] = opacity
+        Image.fromarray(pixels).save(executed.with_name("drawn.png"))
+        assert release.give_outputs(executed, ours)
+        attachments = json.loads(ours.read_text())["cells"][0]["attachments"]
+        drawn = base64.b64decode(attachments.pop("drawn.png")["image/png"])
+        assert np.array_equal(Image.open(io.BytesIO(drawn)), pixels[..., :channels])
+        assert attachments == {"kept.png": {"image/png": "old"}}
 
 
 def test_tries_and_unfinished_runs_are_not_released(monkeypatch, tmp_path, one_sentence):
