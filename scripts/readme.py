@@ -163,7 +163,7 @@ def baseline():
     card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")
     return (
         f"An older run from scratch, {card['layers']} layers, {card['epochs']} epochs, another recipe: **{score['accuracy']:.2f} %**† "
-        f"(published: {CLASSIFIER_PUBLISHED}, with 40,000 images; one run, seed {card['settings']['seed']}; [weights](weights/{CLASSIFIER}), [logs](logs/{CLASSIFIER}))."
+        f"(published: {CLASSIFIER_PUBLISHED}, with 40,000 images; one run, seed {card['settings']['seed']}; [logs](logs/{CLASSIFIER}))."
     )
 
 
@@ -334,16 +334,16 @@ def split():
     )
 
 
-def of_base(rows):
-    """Those of the rows that were measured with the released encoder BASE, or its architecture."""
-    encoder = read(ROOT / "weights" / BASE / "card.json")["sha256"]["encoder.keras"]
+def of_encoder(rows, run=BASE):
+    """Those of the rows that were measured with this released encoder, or its architecture."""
+    encoder = read(ROOT / "weights" / run / "card.json")["sha256"]["encoder.keras"]
     return [row for row in rows if encoder.startswith(row["encoder"])]
 
 
-def few_labels(methods=METHODS):
+def few_labels(methods=METHODS, run=BASE):
     """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images, with the rate that was
-    best on the held-out ones; of the numbers of labels for which all `methods` are measured."""
-    rows = sorted(of_base(rows_of("labels")), key=lambda row: float(row["learning_rate"]))
+    best on the held-out ones; of the numbers of labels for which all `methods` are measured with the encoder of this run."""
+    rows = sorted(of_encoder(rows_of("labels"), run), key=lambda row: float(row["learning_rate"]))
     groups = {}
     for row in rows:
         if row["labels_per_class"] != "5000":  # those are runs of several lengths
@@ -370,7 +370,7 @@ def labels():
 
 def all_labels():
     """What pre-training is worth when all images have labels: one run each, at equal epochs and at equal work."""
-    rows = [row for row in of_base(rows_of("labels")) if (row["labels_per_class"], row["held_out"]) == ("5000", "0")]
+    rows = [row for row in of_encoder(rows_of("labels")) if (row["labels_per_class"], row["held_out"]) == ("5000", "0")]
     files = {}  # by start and epochs
     for run in classifiers():
         s = log(run, "settings")
@@ -386,7 +386,7 @@ def all_labels():
 
 def all_labels_tries():
     """What chose the learning rates of these runs: accuracy on held-out images after a few epochs."""
-    rows = [row for row in of_base(rows_of("labels")) if row["labels_per_class"] == "5000"]
+    rows = [row for row in of_encoder(rows_of("labels")) if row["labels_per_class"] == "5000"]
     tries = {
         (row["method"], row["learning_rate"]): f"{float(row['accuracy']):.2f}" for row in rows if row["held_out"] != "0"
     }
@@ -406,9 +406,21 @@ def tuned_blocks():
     return table(lines)
 
 
+def two_encoders():
+    """Few labels for the encoder that predicts histograms, beside the one that predicts pixels."""
+    lines = [["labels a class", "what learns", "pixels, 100 epochs", f"{TARGETS['hog']}, 50 epochs", "draws"]]
+    learns = {"probe": "a linear layer on the frozen encoder", "fine-tuned": "everything"}
+    learns |= {"fine-tuned, last 1": "the last block and a linear layer"}
+    found = {(key, run): draws for run in (BASE, HOG) for m in learns for key, draws in few_labels([m], run).items()}
+    for number, method in sorted(key for key, run in found if run == HOG):
+        draws = [found[(number, method), run] for run in (BASE, HOG)]
+        lines.append([number, learns[method], *(spread(accuracies, 2) for accuracies in draws), len(draws[1])])
+    return table(lines)
+
+
 def corruptions():
     """{model: {corruption: accuracies in % of the draws}} of logs/corruptions.csv; "none" are the test images as they are."""
-    rows = of_base(rows_of("corruptions"))
+    rows = of_encoder(rows_of("corruptions"))
     names = [name for name in rows[0] if name not in "model draw encoder hardware keras commit".split()]
     return {
         model: {name: [float(row[name]) for row in rows if row["model"] == model] for name in names}

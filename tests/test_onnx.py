@@ -11,7 +11,9 @@ from conftest import ROOT
 from keras import ops
 
 
-@pytest.mark.parametrize("words", [(), ("weights/no-such",), ("docs",), ("weights/classifier-3-100ep",)])
+@pytest.mark.parametrize(
+    "words", [(), ("weights/no-such",), ("docs",), ("weights/classifier-6-scratch-57ep",)]
+)
 def test_wrong_folders_get_one_sentence(words, tmp_path, one_sentence):
     with pytest.raises(SystemExit) as stop:
         export.main(*words, *(["x"] if not words else [str(tmp_path / "new")]))

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
 
 import keras
 import numpy as np
@@ -254,3 +255,12 @@ def test_comparing_needs_two_sound_encoders(one_sentence, capsys, monkeypatch):
     monkeypatch.setattr(release, "measured", lambda folder: next(answers))
     release.compare(ENCODERS[0].name, ENCODERS[1].name)
     assert "+25.00 (± 42.44)" in capsys.readouterr().out
+
+
+def test_repository_stays_light():
+    """What git tracks is under 30 MB, so that a copy is quick and fits where space is short."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git repository")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert sum(path.stat().st_size for path in files if path.exists()) < 30e6
