@@ -307,6 +307,10 @@ def test_what_the_readme_says_of_all_labels():
     lead = float(row["accuracy"]) - float(opponent["accuracy"])
     assert f"fine-tuning is {lead:.1f} points ahead of {epochs} epochs from scratch" in README
     assert opponent["learning_rate"] == runs["scratch", "20"]["learning_rate"]
+    text = prose(notebooks.CLASSIFICATION)
+    assert f"for 20 epochs this encoder reaches {float(row['accuracy']):.1f} %" in text
+    assert f"for {epochs} epochs takes as much work" in text
+    assert f"It reaches {float(opponent['accuracy']):.1f} %" in text
     for released, found in ((run, row), (f"classifier-6-scratch-{epochs}ep", opponent)):
         assert float(found["accuracy"]) == readme.log(released, "results")["accuracy"]
         settings = readme.log(released, "settings")
