@@ -407,14 +407,16 @@ def tuned_blocks():
 
 
 def two_encoders():
-    """Few labels for the encoder that predicts histograms, beside the one that predicts pixels."""
-    lines = [["labels a class", "what learns", "pixels, 100 epochs", f"{TARGETS['hog']}, 50 epochs", "draws"]]
-    learns = {"probe": "a linear layer on the frozen encoder", "fine-tuned": "everything"}
-    learns |= {"fine-tuned, last 1": "the last block and a linear layer"}
-    found = {(key, run): draws for run in (BASE, HOG) for m in learns for key, draws in few_labels([m], run).items()}
-    for number, method in sorted(key for key, run in found if run == HOG):
-        draws = [found[(number, method), run] for run in (BASE, HOG)]
-        lines.append([number, learns[method], *(spread(accuracies, 2) for accuracies in draws), len(draws[1])])
+    """Few labels for the encoder that predicts histograms, beside the one that predicts pixels and random weights."""
+    lines = [["labels a class", "what learns", "random weights", "pixels, 100 epochs", f"{TARGETS['hog']}, 50 epochs"]]
+    random = {"probe": "probe, untrained", "fine-tuned": "scratch"}
+    learns = {"probe": "a linear layer", "fine-tuned, last 1": "that and the last block", "fine-tuned": "everything"}
+    for number in (10, 50):
+        for method, told in learns.items():
+            runs = few_labels([random.get(method)]), few_labels([method]), few_labels([method], HOG)
+            draws = [run.get((number, way)) for run, way in zip(runs, (random.get(method), method, method))]
+            if draws[2]:
+                lines.append([number, told, *(spread(found, 2) if found else "" for found in draws)])
     return table(lines)
 
 
@@ -570,7 +572,7 @@ DOCUMENTS = {  # the marked parts of each: a function without arguments, or a ta
     "logs/README.md": (details, every_seed, "training", "recipe", "recipe_classifier"),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
-    "docs/labels.md": (all_labels_tries, tuned_blocks, robustness, each_corruption),
+    "docs/labels.md": (all_labels_tries, tuned_blocks, two_encoders, robustness, each_corruption),
     "docs/scale.md": (scale,),
     "docs/own-images.md": (elpv, elpv_unseen),
 }
