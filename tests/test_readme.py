@@ -341,6 +341,18 @@ def test_what_is_said_of_two_encoders():
     assert f"in every way that was tried there: {best:.1f} with the last block tuned" in README
     with open(ROOT / "logs" / "labels.csv") as file:
         rows = readme.of_encoder(csv.DictReader(file), readme.HOG)
+    with open(ROOT / "logs" / "labels.csv") as file:
+        tuned = [row for row in csv.DictReader(file) if row["method"] == "fine-tuned"]
+    same = [row for row in tuned if (row["labels_per_class"], row["learning_rate"]) == ("10", "0.004")]
+    ours, theirs = (
+        {
+            row["draw"]: float(row["accuracy"])
+            for row in readme.of_encoder(same, run)
+            if row["held_out"] == "0"
+        }
+        for run in (readme.HOG, readme.BASE)
+    )
+    assert len(ours) == 3 and all(ours[draw] > theirs[draw] for draw in ours), "at 0.004 both"
     rates = {row["held_out"]: row["learning_rate"] for row in rows if row["method"] == "fine-tuned, last 1"}
     assert float(rates["0"]) == 0.064 == max(few_labels.RATES["fine-tuned, last 1"])
 
