@@ -19,8 +19,6 @@ import shutil
 import subprocess
 import sys
 
-from PIL import Image
-
 from notebooks import PROBE, ROOT, code_cells, definitions, environment, epochs, read, sha256, write
 
 WEIGHTS = ("encoder.keras", "decoder.keras", "classifier.keras")
@@ -169,6 +167,8 @@ def text(picture):
 
 def opaque(picture):
     """The same PNG in fewer bytes: matplotlib gives every pixel an opacity, and all are opaque. Others stay as they are."""
+    from PIL import Image  # here, because `make address` needs no packages
+
     image, smaller = Image.open(io.BytesIO(picture)), io.BytesIO()
     if image.mode != "RGBA" or image.getextrema()[3] != (255, 255):
         return picture
