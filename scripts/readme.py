@@ -325,12 +325,12 @@ def split():
         for name, row in rows
         if name.startswith("without") and "pages" not in name
     }
-    told = ", ".join(f"{part} {share:+.0%}" for part, share in shares.items())
+    told = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
     speed = next(row["images_per_second"] for _, row in rows) * record["GFLOP an image"]
     return (
         f"What leaving out one part saves of our step on TensorFlow: {told}. The matrix products of a step come to {speed:.0f} GFLOP/s over its "
         f"whole time; one large product alone reaches {record['GFLOP/s of a large matrix product']} on the same machine. "
-        f"Without the large memory pages that the Makefile asks for the ratio is {record['contenders']['without large pages']['ratio']:.2f}."
+        f"Without the large memory pages that the Makefile asks for our speed is {record['contenders']['without large pages']['ratio']:.2f} times that."
     )
 
 
@@ -375,7 +375,7 @@ def all_labels():
     for run in classifiers():
         s = log(run, "settings")
         files[s.get("labels_per_class"), s.get("pretrained"), s["epochs"]] = f"[weights](weights/{run})"
-    lines = [["start", "epochs with labels", "work, in such epochs", "learning rate", "accuracy", ""]]
+    lines = [["start", "epochs with labels", "work, in epochs with labels", "learning rate", "accuracy", ""]]
     for row in sorted(rows, key=lambda row: int(row["epochs"])):
         tuned, epochs = row["method"] == "fine-tuned", int(row["epochs"])
         work, file = epochs + PRETRAINING_WORK * tuned, files.get((5000, tuned, epochs), "")

@@ -225,7 +225,7 @@ def test_floors_took_the_largest_rate():
     for run in readme.released():
         floor = readme.log(run, "probe")["test"]["probe, final tokens"]["untrained"]
         assert floor["learning_rate"] == max(float(rate) for rate in offered.split(","))
-    assert "It took the largest learning rate on offer in every row" in README
+    assert "the untrained encoder took the largest learning rate on offer in every row" in README
 
 
 def test_what_the_older_tries_say():
@@ -316,6 +316,7 @@ def test_what_the_readme_says_of_all_labels():
     assert f"fine-tuning is {lead:.1f} points ahead of {epochs} epochs from scratch" in README
     assert opponent["learning_rate"] == runs["scratch", "20"]["learning_rate"]
     text = prose(notebooks.CLASSIFICATION)
+    assert f"the same 20 epochs reach {float(runs['scratch', '20']['accuracy']):.1f} %" in text
     assert f"for 20 epochs this encoder reaches {float(row['accuracy']):.1f} %" in text
     assert f"for {epochs} epochs takes as much work" in text
     assert f"It reaches {float(opponent['accuracy']):.1f} %" in text
@@ -333,6 +334,19 @@ def test_what_the_readme_says_of_all_labels():
         assert float(best["accuracy"]) - float(second["accuracy"]) < 1.4
         assert runs[method, "20"]["learning_rate"] == best["learning_rate"]
     assert f"as many as {notebooks.PRETRAINING_WORK} epochs with labels" in LABELS
+    assert f"as often as {notebooks.PRETRAINING_WORK} epochs with labels" in README
+    images = (few_labels.SCHEDULES[number]["BATCH_SIZE"] * 500 for number in (50, 10))
+    times = [round(notebooks.PRETRAINING_WORK * 50_000 / number) for number in images]
+    told = "was {} times the work of these steps with 50 labels, and {} times with 10.".format(*times)
+    assert told in README
+    with open(ROOT / "logs" / "recipe-classifier.csv") as file:
+        (older,) = (row for row in csv.DictReader(file) if float(row["learning_rate"]) == 0.002)
+    assert f"had {float(older['validation_accuracy']):.2f} % on 5,000 held-out images" in LABELS
+    assert all(
+        float(row["accuracy"]) < float(older["validation_accuracy"])
+        for row in tries
+        if row["method"] == "scratch"
+    )
 
 
 def test_what_is_said_of_two_encoders():
@@ -357,6 +371,11 @@ def test_what_is_said_of_two_encoders():
         for run in (readme.HOG, readme.BASE)
     )
     assert len(ours) == 3 and all(ours[draw] > theirs[draw] for draw in ours), "at 0.004 both"
+    tuned, probed = (readme.few_labels()[50, method] for method in ("fine-tuned", "probe"))
+    assert (
+        sum(a > b for a, b in zip(tuned, probed, strict=True)) == 2
+        and "ahead in two draws of three" in LABELS
+    )
 
 
 def test_rows_of_another_encoder_do_not_count():
@@ -441,6 +460,11 @@ def test_what_the_page_says_of_rates(labels, method, chosen, following, words):
     assert words.format(told) in LABELS
 
 
+def rows_of(table, labels, method):
+    """Rows of logs/labels.csv with this number of labels a class and this method."""
+    return [row for row in table if (row["labels_per_class"], row["method"]) == (labels, method)]
+
+
 def test_what_is_said_of_tuned_blocks():
     """The last block alone is ahead of every other number in the table; one, two and four are ahead of all in each draw."""
     found = {method: readme.few_labels([method]).get((50, method)) for method in readme.BLOCKS}
@@ -462,6 +486,12 @@ def test_what_is_said_of_tuned_blocks():
     assert rates.pop("fine-tuned") == {0.001, 0.004, 0.016}
     assert all(found == {0.004, 0.016, 0.064} for found in rates.values())
     low, *_, high = sorted(statistics.mean(draws) for draws in some)
+    leads = [ours - theirs for draws in some[1:] for ours, theirs in zip(best, draws, strict=True)]
+    assert f"two and four blocks in each draw, too, but by as little as {min(leads):.2f} points" in LABELS
+    tied = [row for row in rows_of(tried, "50", "fine-tuned, last 1") if row["held_out"] != "0"]
+    most = max(float(row["accuracy"]) for row in tied)
+    assert {row["learning_rate"] for row in tied if float(row["accuracy"]) == most} == {"0.016", "0.064"}
+    assert "0.016 and 0.064 were equally good, and the lower was taken" in LABELS
     assert f"tuning all: {low:.1f} to {high:.1f} against {statistics.mean(every):.1f}." in README
 
 
