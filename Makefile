@@ -44,7 +44,7 @@ ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make a
 variant: data  ## one try of ablations/README.md trained like the released rows, into runs/; any parameter can follow: make variant NAME=hog
 	$(BIN)/python ablations/ablate.py variant $(NAME) $(filter-out NAME=%,$(PARAMETERS))
 
-elpv: data  ## does pre-training help to find broken solar cells? into logs/elpv.csv: docs/own-images.md
+elpv: data .venv/ready-dev  ## does pre-training help to find broken solar cells? into logs/elpv.csv: docs/own-images.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check elpv-dataset==1.0.0.post1
 	$(BIN)/python ablations/elpv.py
 

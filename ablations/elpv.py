@@ -20,6 +20,7 @@ import images  # noqa: E402
 import keras  # noqa: E402
 import notebooks  # noqa: E402
 import numpy as np  # noqa: E402
+from sklearn.metrics import average_precision_score  # noqa: E402
 
 PICTURES, TABLE, ENCODER = ROOT / "data" / "elpv", ROOT / "logs" / "elpv.csv", ROOT / "runs" / "elpv-all"
 PRETRAINING = {"PATCH_SIZE": 8, "BATCH_SIZE": 128, "EPOCHS": 400, "WARMUP_EPOCHS": 20}
@@ -62,13 +63,6 @@ def join(folder):
     about["sha256"] = images.digest(target)
     notebooks.write(target / "images.json", about)
     return target
-
-
-def average_precision(scores, labels):
-    """Average precision in %, the mean of the precision at each positive: scores (M,), labels (M,), 1 = positive."""
-    found = labels[np.argsort(-scores, kind="stable")]
-    precision = np.cumsum(found) / np.arange(1, len(found) + 1)
-    return 100 * float(precision[found == 1].mean())
 
 
 def fifths(labels, seed):
@@ -174,7 +168,7 @@ def row(cells, method, labels, split, rate, held_out):
         return {
             "test": len(answers),
             "test_defective": int(answers.sum()),
-            "average_precision": round(average_precision(scores[:, 1] - scores[:, 0], answers), 2),
+            "average_precision": round(100 * average_precision_score(answers, scores[:, 1] - scores[:, 0]), 2),
             "accuracy": cells.tools["accuracy"](scores, answers),
         }
 

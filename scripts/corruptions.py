@@ -233,7 +233,7 @@ def classifier(method, draw):
         sys.exit(
             f"logs/labels.csv has no run of this encoder with {LABELS} labels a class: run `make labels N={LABELS}`."
         )
-    rate = float(max(tries, key=lambda row: float(row["accuracy"]))["learning_rate"])
+    rate = float(notebooks.best_rate(tries))
     folder = few_labels.run(method, LABELS, draw, rate, 0, few_labels.SCHEDULES[LABELS])
     model = keras.saving.load_model(folder / "classifier.keras")
     return lambda x: model.predict(x, batch_size=500, verbose=0)

@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
-PREFIX, REFUSED = "KERAS_DISTRIBUTION_", 2
+PREFIX, REFUSED, TOLD = "KERAS_DISTRIBUTION_", 2, 3
 
 import notebooks  # noqa: E402
 from notebooks import PRETRAINING, ROOT  # noqa: E402
@@ -102,10 +102,7 @@ def main(*words):
     folder, new = ROOT / "runs" / settings["run"], False
     if number == 0:
         new = not (folder / "settings.json").exists()
-        notebooks.open_run(folder, settings)
-        if new and count > 1:
-            start = notebooks.read(folder / "provenance.json")
-            notebooks.write(folder / "provenance.json", start | {"processes": count})
+        notebooks.open_run(folder, settings, processes=count)
     print(f"training process {number} of {count}, into runs/{folder.name}/", flush=True)
     command = [sys.executable, __file__, "worker", *words]
     try:
@@ -116,6 +113,8 @@ def main(*words):
     if status == REFUSED:
         for name in ("settings.json", "provenance.json") if new else ():
             (folder / name).unlink()  # so that the corrected command can use the folder
+        sys.exit(1)
+    if status == TOLD:
         sys.exit(1)
     if status:
         sys.exit(
@@ -132,6 +131,9 @@ if __name__ == "__main__":
         defaults = notebooks.parameters(PRETRAINING)
         try:
             worker(defaults | notebooks.parse(sys.argv[2:], defaults))
+        except SystemExit as stop:  # its sentence says all: the command would end so again
+            print(stop.code, file=sys.stderr, flush=True)
+            os._exit(TOLD)
         except Exception as error:
             told = (str(error).splitlines() or ["no message"])[0]
             print(f"{type(error).__name__}: {told}", file=sys.stderr, flush=True)

@@ -134,7 +134,7 @@ def main(*words):
             short, long, draws = schedules(method, per_class)
             held_out = min(2 * per_class, 5000)
             tries = [row(measure, method, per_class, 0, rate, held_out, short, encoder) for rate in rates]
-            best = max(tries, key=lambda found: float(found["accuracy"]))["learning_rate"]
+            best = notebooks.best_rate(tries)
             for schedule in long:
                 for draw in draws:
                     row(measure, method, per_class, draw, float(best), 0, schedule, encoder)

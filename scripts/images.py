@@ -34,7 +34,9 @@ def find(folder):
     files = sorted(path.relative_to(folder) for path in files if path.is_file())
     files = [path for path in files if not any(part.startswith(".") for part in path.parts)]
     found = [path for path in files if path.suffix.lower() in SUFFIXES]
-    other = collections.Counter(path.suffix.lower() or path.name for path in files if path not in set(found))
+    other = collections.Counter(
+        path.suffix.lower() or path.name for path in files if path.suffix.lower() not in SUFFIXES
+    )
     if other:
         told = ", ".join(f"{count} {suffix}" for suffix, count in other.most_common(5))
         print(f"  left aside, since only PNG and JPEG files are read: {told}")
@@ -123,13 +125,13 @@ def prepare_alone(folder, size):
     if not 1 <= size <= LARGEST:
         sys.exit(f"IMAGE_SIZE {size} must be from 1 to {LARGEST} pixels: all this is about small images.")
     found = find(folder)
-    listing = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime] for path, _ in found]
+    listing = [[str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime] for path, _ in found]
     listing = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
     target = ROOT / "data" / f"{folder.resolve().name}-{size}px"
     before = read(target / "images.json") if (target / "images.json").exists() else {}
-    if before.get("listing") == listing:
-        return target
     source = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
+    if before.get("source") == source and before.get("listing") == listing:
+        return target
     if target.exists() and before.get("source") != source:
         sys.exit(
             f"data/{target.name} holds something else than the arrays of {folder}: rename one of the two folders, or delete it."

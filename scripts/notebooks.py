@@ -192,10 +192,10 @@ def too_many_blocks(folder, number):
     return f"TUNED_BLOCKS is {number}, but {folder}/encoder.keras has {blocks} blocks." if number > blocks else None
 
 
-def open_run(folder, settings):
+def open_run(folder, settings, processes=1):
     """Create the run's folder with settings.json and provenance.json; exits with a sentence if it holds another run."""
     path, name = folder / "settings.json", f"runs/{folder.name}"
-    start = provenance()
+    start = provenance() | ({"processes": processes} if processes > 1 else {})
     if "encoder" in settings:
         start["sha256"] = sha256(ROOT / settings["encoder"] / "encoder.keras")
     if settings.get("images"):
@@ -214,9 +214,15 @@ def open_run(folder, settings):
     if differ:
         sys.exit(f"{name} holds a run with other settings ({', '.join(differ)}): choose another RUN or delete it.")
     hold(folder)
-    moved = {key: start.get(key) for key in ("commit", "versions", "hardware") if last.get(key) != start.get(key)}
+    start["processes"] = processes
+    last = {"processes": 1} | last
+    moved = {
+        key: start.get(key)
+        for key in ("commit", "versions", "hardware", "processes")
+        if last.get(key) != start.get(key)
+    }
     if moved and not (folder / "results.json").exists():
-        print(f"{name} goes on with another {' and other '.join(moved)}; its card will say so", flush=True)
+        print(f"{name} goes on, with a change ({', '.join(moved)}) that its card will tell", flush=True)
         write(folder / "provenance.json", then | {"went_on_with": [*then.get("went_on_with", []), moved]})
 
 
@@ -289,6 +295,9 @@ def run(notebook, **values):
     if (folder / "results.json").exists() and (folder / notebook).exists():
         print(f"runs/{folder.name} holds this run, finished: to repeat it choose another RUN", flush=True)
         return folder
+    wrong = diverged(folder)
+    if wrong:
+        sys.exit(wrong)
     print(f"running {notebook} into runs/{folder.name}/", flush=True)
     partial = folder / f"{notebook.removesuffix('.ipynb')}-unfinished.ipynb"
     stop = threading.Event()
@@ -479,6 +488,11 @@ def row_once(table, key, measure):
     return row
 
 
+def best_rate(tries):
+    """The learning rate, as it is written, of the most accurate of these rows of a table; of equal ones the lowest."""
+    return max(tries, key=lambda row: (float(row["accuracy"]), -float(row["learning_rate"])))["learning_rate"]
+
+
 def sha256(path):
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
@@ -566,7 +580,10 @@ def arguments(notebook, words):
         print(f"{about['folder']} has no classes, so nothing will be probed", flush=True)
     numbers = {"TRAIN_IMAGES": about["train"]}
     if notebook == PROBE:
-        numbers |= {"TEST_IMAGES": about["test"], "VALIDATION_IMAGES": max(1, about["train"] // 10)}
+        numbers |= {
+            "TEST_IMAGES": about["test"],
+            "VALIDATION_IMAGES": max(1, values.get("TRAIN_IMAGES", about["train"]) // 10),
+        }
     return {key: value for key, value in numbers.items() if key in parameters(notebook)} | values
 
 

@@ -12,7 +12,18 @@ import re
 import statistics
 import sys
 
-from notebooks import CLASSIFICATION, NOTEBOOKS, PRETRAINING_WORK, PUBLISHED, ROOT, config, read, sha256, summary
+from notebooks import (
+    CLASSIFICATION,
+    NOTEBOOKS,
+    PRETRAINING_WORK,
+    PUBLISHED,
+    ROOT,
+    best_rate,
+    config,
+    read,
+    sha256,
+    summary,
+)
 from release import fingerprint
 
 LOGS = ROOT / "logs"
@@ -343,15 +354,14 @@ def of_encoder(rows, run=BASE):
 def few_labels(methods=METHODS, run=BASE):
     """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images, with the rate that was
     best on the held-out ones; of the numbers of labels for which all `methods` are measured with the encoder of this run."""
-    rows = sorted(of_encoder(rows_of("labels"), run), key=lambda row: float(row["learning_rate"]))
     groups = {}
-    for row in rows:
+    for row in of_encoder(rows_of("labels"), run):
         if row["labels_per_class"] != "5000":  # those are runs of several lengths
             groups.setdefault((int(row["labels_per_class"]), row["method"]), []).append(row)
     found = {}
     for key, group in groups.items():
         tries = [row for row in group if row["held_out"] != "0"]
-        rate = max(tries, key=lambda row: float(row["accuracy"]))["learning_rate"]
+        rate = best_rate(tries)
         chosen = [row for row in group if row["held_out"] == "0" and row["learning_rate"] == rate]
         found[key] = [float(row["accuracy"]) for row in sorted(chosen, key=lambda row: row["draw"])]
     whole = {number for number, _ in found if all(len(found.get((number, method), [])) > 2 for method in methods)}

@@ -97,7 +97,7 @@ def share_probe(record, root=ROOT):
 def share_seed(record, root=ROOT):
     """Write the probe of an encoder in runs/ to logs/seeds.csv; exits if its run is not a released one with another seed."""
     folder = root / record["encoder"]
-    ours, card = read(folder / "settings.json"), read(folder / "card.json")
+    ours, card = (read(path) if (path := folder / f"{name}.json").exists() else {} for name in ("settings", "card"))
     twins = [path for path in root.glob("logs/*/settings.json") if fingerprint(read(path)) == fingerprint(ours)]
     if not twins or read(twins[0])["seed"] == ours["seed"] or card["sha256"]["encoder.keras"] != record["sha256"]:
         sys.exit(

@@ -21,6 +21,19 @@ SMALL |= {"EPOCHS": 2, "WARMUP_EPOCHS": 1, "TRAIN_IMAGES": 160, "VALIDATION_IMAG
 DEFAULTS = notebooks.parameters(notebooks.PRETRAINING) | ablate.TRY | SMALL
 
 
+@pytest.fixture(autouse=True)
+def images_are_read_once(monkeypatch, cifar10):
+    """Each try reads CIFAR-10 anew; here all take the same arrays."""
+    definitions = notebooks.definitions
+
+    def define(notebook, *rest):
+        n = definitions(notebook, *rest)
+        n["load_cifar10"] = lambda *_: cifar10
+        return n
+
+    monkeypatch.setattr(notebooks, "definitions", define)
+
+
 def randomise(model):
     """Random weights in place of zeros and equal ones, which would hide mistakes."""
     rng = np.random.default_rng(0)
@@ -141,7 +154,6 @@ def test_low_variance_target(cifar10):
     """What is left has a quarter of the variance at most, and almost nothing along the first principal component."""
     n = notebooks.definitions(notebooks.PRETRAINING)
     plain = n["patch_targets"]
-    n["load_cifar10"] = lambda folder: cifar10
     variants.low_variance(0.25)(n)
     images = cifar10[0][:2000]
     raw, left = (np.array(f(images, 4, False)[0]).reshape(2000, -1) for f in (plain, n["patch_targets"]))
@@ -287,10 +299,12 @@ def test_a_variant_is_trained_and_exported(monkeypatch, one_sentence):
 def test_a_try_that_was_cut_off_goes_on(tmp_path):
     """One epoch, then a new process's model and the second one: as if it had run through."""
 
-    def train(folder, epochs_then_stop=None):
+    settings = DEFAULTS | {"ENCODER_LAYERS": 1, "DECODER_LAYERS": 1, "MUON": False}
+
+    def train(folder, cut_off=False):
         folder.mkdir(exist_ok=True)
-        n, data, model, encoder = ablate.prepare(DEFAULTS)
-        if epochs_then_stop:
+        n, data, model, encoder = ablate.prepare(settings)
+        if cut_off:
             save = n["save_checkpoint"]
 
             def save_and_stop(model, path):
@@ -299,12 +313,12 @@ def test_a_try_that_was_cut_off_goes_on(tmp_path):
                     raise KeyboardInterrupt
 
             n["save_checkpoint"] = save_and_stop
-        history = ablate.train(n, model, data[0], data[2], DEFAULTS, folder)
+        history = ablate.train(n, model, data[0], data[2], settings, folder)
         return history, encoder.get_weights()
 
     whole = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "cut", epochs_then_stop=1)
+        train(tmp_path / "cut", cut_off=True)
     cut = train(tmp_path / "cut")
     assert len(cut[0]) == len(whole[0]) == 2
     assert all(np.array_equal(a, b) for a, b in zip(cut[1], whole[1]))

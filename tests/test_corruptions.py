@@ -38,7 +38,7 @@ def test_there_are_fifteen(cifar10):
     assert corruptions.corrupt(cifar10[2], "none") is cifar10[2]
 
 
-def test_strength_of_the_noises(x):
+def test_strength_of_the_noises():
     grey = np.full((100, 32, 32, 3), 0.5)
     assert (corruptions.gaussian_noise(grey, rng()) - grey).std() == pytest.approx(0.08, rel=0.02)
     assert corruptions.shot_noise(grey, rng()).std() == pytest.approx((0.5 / 100) ** 0.5, rel=0.02)

@@ -172,7 +172,7 @@ def test_partial_file_is_ignored(mae, cifar10, shuffled, with_train):
     assert np.array_equal(arrays[2], cifar10[2]) and np.array_equal(arrays[3], cifar10[3])
 
 
-def test_script_tries_one_source_after_the_other(mae, monkeypatch, tmp_path, capsys):
+def test_script_tries_one_source_after_the_other(monkeypatch, tmp_path, capsys):
     tried = []
 
     def fails(folder):
@@ -207,7 +207,7 @@ def test_script_when_all_sources_fail(monkeypatch, tmp_path, one_sentence):
     assert not (tmp_path / "data").exists()
 
 
-def test_script_reports_a_damaged_copy(with_train, monkeypatch, one_sentence):
+def test_script_reports_a_damaged_copy(with_train, one_sentence):
     (with_train / "cifar10-test.bin").write_bytes(b"damaged")
     with pytest.raises(SystemExit) as stop:
         download.main(with_train)

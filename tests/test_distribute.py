@@ -14,7 +14,7 @@ import psutil
 import pytest
 from conftest import ROOT, interpreter
 
-SMALL = "ENCODER_LAYERS=2 ENCODER_WIDTH=32 DECODER_LAYERS=1 DECODER_WIDTH=16 BATCH_SIZE=32 TRAIN_IMAGES=640 EPOCHS=6 WARMUP_EPOCHS=1"
+SMALL = "PATCH_SIZE=8 ENCODER_LAYERS=1 ENCODER_WIDTH=32 DECODER_LAYERS=1 DECODER_WIDTH=16 BATCH_SIZE=32 TRAIN_IMAGES=640 EPOCHS=6 WARMUP_EPOCHS=1"
 WIDTHS = {32, 16}
 
 
@@ -102,7 +102,7 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(runs, one_sentence):
     assert (two / "results.json").exists(), "the first process has run the notebook to its end"
     assert notebooks.read(two / "card.json")["processes"] == 2
     ours, theirs = state(two), state(one)
-    assert ours.keys() == theirs.keys() and len(ours) > 100
+    assert ours.keys() == theirs.keys() and len(ours) > 70
     for name, array in ours.items():
         np.testing.assert_allclose(array, theirs[name], atol=1e-5, err_msg=name)
     losses = [

@@ -225,17 +225,20 @@ def test_same_command_again_does_not_train(pretrained):
 
 
 def test_a_run_that_diverges_ends_early(one_sentence):
-    """With a sentence, and long before the last epoch."""
+    """With a sentence, and long before the last epoch; given again it says the same at once."""
     folder = ROOT / "runs" / "ci-diverges"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        words = [word for word in TINY if not word.startswith("EPOCHS")]
+        words = [word for word in TINY if not word.startswith(("EPOCHS", "ENCODER_LAYERS"))]
         words += [f"RUN={folder.name}", "EPOCHS=100", "LEARNING_RATE=1", "WEIGHT_DECAY=1e6"]
-        done = run("tensorflow", NOTEBOOKS[0], *words)
-        assert done.returncode and "Traceback" not in done.stderr
-        last = done.stderr.strip().splitlines()[-1]
-        one_sentence(last)
-        assert "no longer a number" in last and len(notebooks.epochs(folder / "history.csv")) < 50
+        words += ["ENCODER_LAYERS=1", "MUON=False"]
+        for again in (False, True):
+            done = run("tensorflow", NOTEBOOKS[0], *words)
+            assert done.returncode and "Traceback" not in done.stderr
+            last = done.stderr.strip().splitlines()[-1]
+            one_sentence(last)
+            assert "no longer a number" in last and len(notebooks.epochs(folder / "history.csv")) < 50
+            assert ("running" in done.stdout) != again, "given again it trains on"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -267,16 +270,18 @@ def test_wrong_command_says_so(pretrained, one_sentence, wrong, says):
 
 def test_linear_probe_runs(pretrained):
     name, folder, _ = pretrained
+    if name == "jax":
+        pytest.skip("tests/test_images.py runs it there")
     probe = ROOT / "runs" / f"{folder.name}-probe"
     shutil.rmtree(probe, ignore_errors=True)
-    images = {"training": 1024, "of these validation": 256, "test": 500}
+    images = {"training": 1000, "of these validation": 250, "test": 250}
     try:
         words = [
             f"RUN={probe.name}",
             f"ENCODER=runs/{folder.name}",
-            "TRAIN_IMAGES=1024",
-            "VALIDATION_IMAGES=256",
-            "TEST_IMAGES=500",
+            "TRAIN_IMAGES=1000",  # whole batches: a part of one would be compiled, too
+            "VALIDATION_IMAGES=250",
+            "TEST_IMAGES=250",
         ]
         done = run(name, "linear-probe.ipynb", *words)
         assert done.returncode == 0, done.stdout + done.stderr[-3000:]
@@ -313,6 +318,8 @@ def test_linear_probe_runs(pretrained):
 @pytest.mark.parametrize("start", ["from scratch", "from the pre-trained encoder"])
 def test_classification_runs(pretrained, start):
     name, folder, _ = pretrained
+    if name == "jax":
+        pytest.skip("tests/test_images.py runs it there")
     if name != "tensorflow" and start == "from scratch":
         pytest.skip("one of the two is enough here")
     classifier = ROOT / "runs" / f"{folder.name}-classifier"
@@ -337,14 +344,6 @@ def test_classification_runs(pretrained, start):
             ("validation", 100) if name == "tensorflow" else ("test", 10_000)
         )
         assert len((classifier / "history.csv").read_text().splitlines()) == 3
-        if name == "tensorflow" and start == "from scratch":
-            files = [
-                classifier / file
-                for file in ("classifier.keras", "history.csv", "checkpoint.weights.h5", "results.json")
-            ]
-            before = [file.read_bytes() for file in files]
-            assert run(name, "regular-classification.ipynb", *words).returncode == 0
-            assert [file.read_bytes() for file in files] == before
     finally:
         shutil.rmtree(classifier, ignore_errors=True)
 

@@ -136,10 +136,7 @@ def test_links_lead_somewhere(document):
 
 def test_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    text = "".join(
-        (ROOT / name).read_text()
-        for name in ("README.md", "ablations/README.md", "docs/labels.md", "docs/own-images.md")
-    )
+    text = "".join(path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("[adlw]*/*.md")))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
 
 
@@ -208,7 +205,7 @@ def test_weights_can_be_fetched_without_the_repository(tmp_path):
 def test_figure_is_drawn_from_the_table(table):
     with Image.open(ROOT / "logs" / f"{table}.png") as figure:
         assert figure.text["Description"] == readme.digest(f"{table}.csv"), (
-            "logs/ablations.csv has changed: run `make results`"
+            f"logs/{table}.csv has changed: run `make results`"
         )
 
 

@@ -97,6 +97,10 @@ def test_other_seeds_of_a_released_run(copy, one_sentence, monkeypatch):
     with pytest.raises(SystemExit) as stop:
         release.share_probe(record(copy, 60) | {"encoder": "runs/longer"}, root)
     one_sentence(str(stop.value))
+    (root / "runs" / "longer" / "settings.json").unlink()
+    with pytest.raises(SystemExit) as stop:
+        release.share_probe(record(copy, 60) | {"encoder": "runs/longer"}, root)
+    assert "no other seed" in str(stop.value)
     settings = root / "logs" / name / "settings.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"epochs": 7}))  # released anew
     assert readme.seeds(name) == [] and readme.means(name, "neighbours") == "50.00 (50.00)"

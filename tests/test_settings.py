@@ -173,11 +173,14 @@ def test_a_run_that_goes_on_with_other_code_says_so(tmp_path, monkeypatch, capsy
     start["commit"] = "2"
     notebooks.open_run(tmp_path / "a", {"run": "a"})
     assert notebooks.read(tmp_path / "a" / "provenance.json") == old | {"went_on_with": [{"commit": "2"}]}
-    assert "goes on with another commit;" in capsys.readouterr().out
+    assert "goes on, with a change (commit)" in capsys.readouterr().out
     notebooks.open_run(tmp_path / "a", {"run": "a"})  # nothing has changed since
     start |= {"commit": "1", "hardware": "a GPU"}
     notebooks.open_run(tmp_path / "a", {"run": "a"})
     told = [{"commit": "2"}, {"commit": "1", "hardware": "a GPU"}]
+    assert notebooks.read(tmp_path / "a" / "provenance.json") == old | {"went_on_with": told}
+    notebooks.open_run(tmp_path / "a", {"run": "a"}, processes=2)
+    told.append({"processes": 2})
     assert notebooks.read(tmp_path / "a" / "provenance.json") == old | {"went_on_with": told}
     notebooks.write(tmp_path / "a" / "results.json", {})
     start["commit"] = "3"
