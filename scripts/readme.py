@@ -384,12 +384,20 @@ def all_labels():
     files = {}  # by start and epochs
     for run in classifiers():
         s = log(run, "settings")
-        files[s.get("labels_per_class"), s.get("pretrained"), s["epochs"]] = f"[weights](weights/{run})"
+        files[s.get("labels_per_class"), s.get("pretrained"), s.get("blend"), s["epochs"]] = f"[weights](weights/{run})"
     lines = [["start", "epochs with labels", "work, in epochs with labels", "learning rate", "accuracy", ""]]
     for row in sorted(rows, key=lambda row: int(row["epochs"])):
-        tuned, epochs = row["method"] == "fine-tuned", int(row["epochs"])
-        work, file = epochs + PRETRAINING_WORK * tuned, files.get((5000, tuned, epochs), "")
-        told = [METHODS[row["method"]], epochs, work, row["learning_rate"], f"{float(row['accuracy']):.2f}", file]
+        method, _, plain = row["method"].partition(", ")
+        tuned, epochs = method == "fine-tuned", int(row["epochs"])
+        work, file = epochs + PRETRAINING_WORK * tuned, files.get((5000, tuned, not plain, epochs), "")
+        told = [
+            METHODS[method] + f", {plain}" * bool(plain),
+            epochs,
+            work,
+            row["learning_rate"],
+            f"{float(row['accuracy']):.2f}",
+            file,
+        ]
         lines.append(told)
     return table(lines)
 

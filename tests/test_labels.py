@@ -189,6 +189,20 @@ def test_a_pair_with_all_labels(given):
     assert {(row["hardware"], row["keras"], row["commit"]) for row in rows} == {("then", "3.0", "first")}
 
 
+def test_a_plain_recipe(given):
+    """With crops alone, both starts, at equal work: no rate is chosen, so nothing is held out."""
+    few_labels.main("plain")
+    assert [(s["PRETRAINED"], s["EPOCHS"], s["LEARNING_RATE"]) for s in given] == [
+        (False, 57, 2e-3),
+        (True, 20, 2e-3),
+    ]
+    assert {(s["BLEND"], s["LABEL_SMOOTHING"], s["VALIDATION_IMAGES"]) for s in given} == {(False, 0, 0)}
+    assert [s["RUN"] for s in given] == [
+        "labels-5000-scratch-plain-0.002-57ep-draw0",
+        "labels-5000-fine-tuned-plain-0.002-20ep-draw0",
+    ]
+
+
 def test_work_of_pretraining(mae):
     """What 100 epochs of pre-training cost, in epochs of classification: multiply-adds, three times forward for a step."""
     s = notebooks.read(ROOT / few_labels.ENCODER / "card.json")["settings"]
