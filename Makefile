@@ -105,7 +105,7 @@ clean:  ## remove environments and caches; runs/ and data/ stay
 	rm -rf .venv .venv-jax .venv-colab .venv-torch .pytest_cache .ruff_cache
 
 .venv/ready: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: name one with PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "TensorFlow needs Python 3.11 to 3.13 here: name one with PYTHON=...")'
 	@echo "setting up .venv (TensorFlow and Jupyter, about 3 GB on disk, some minutes) ..."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
