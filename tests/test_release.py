@@ -1,7 +1,6 @@
 """Releases: numbers reach the cards, and `make verify` notices files and numbers that are not what they should be."""
 
 import base64
-import hashlib
 import io
 import json
 import shutil
@@ -232,13 +231,20 @@ def test_tries_and_unfinished_runs_are_not_released(monkeypatch, tmp_path, one_s
     assert "validation" in refused("a")
     (run / "results.json").write_text(json.dumps({"measured_on": "test"}))
     assert "card.json" in refused("a", "b")
-    (run / "encoder.keras").write_bytes(b"weights")
-    digests = {"encoder.keras": hashlib.sha256(b"weights").hexdigest()}
-    (run / "card.json").write_text(json.dumps({"sha256": digests}))
+    keras.Sequential([keras.Input((10,)), keras.layers.Dense(100)]).save(run / "encoder.keras")
+    (run / "card.json").write_text(
+        json.dumps({"sha256": {"encoder.keras": release.sha256(run / "encoder.keras")}})
+    )
     release.publish("a", "b")
-    assert (tmp_path / "weights" / "b" / "encoder.keras").read_bytes() == b"weights"
+    released = tmp_path / "weights" / "b" / "encoder.keras"
+    before, digest = released.read_bytes(), release.sha256(released)
     (run / "settings.json").write_text(json.dumps({"run": "again", "seed": 0}))
     release.publish("a", "b")
+    assert released.read_bytes() == before and len(before) < (run / "encoder.keras").stat().st_size
+    ours, theirs = (keras.saving.load_model(path).get_weights() for path in (run / "encoder.keras", released))
+    assert all(map(np.array_equal, ours, theirs)), "compressed without loss"
+    for card in ("logs/b/card.json", "weights/b/card.json"):
+        assert json.loads((tmp_path / card).read_text())["sha256"] == {"encoder.keras": digest}
     (run / "encoder.keras").write_bytes(b"others")
     assert "SHA-256" in refused("a", "b")
     (run / "encoder.keras").unlink()
@@ -246,7 +252,7 @@ def test_tries_and_unfinished_runs_are_not_released(monkeypatch, tmp_path, one_s
     (run / "settings.json").write_text(json.dumps({"run": "a", "seed": 1}))
     assert "other settings" in refused("a", "b")
     assert json.loads((tmp_path / "logs" / "b" / "settings.json").read_text())["seed"] == 0
-    assert (tmp_path / "weights" / "b" / "encoder.keras").read_bytes() == b"weights"
+    assert released.read_bytes() == before
 
 
 def test_comparing_needs_two_sound_encoders(one_sentence, capsys, monkeypatch):
