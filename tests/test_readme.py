@@ -581,6 +581,10 @@ def test_what_the_notebooks_say_of_their_runs():
     printed = json.dumps(notebooks.cells(notebooks.PRETRAINING, "code"))
     loss = float(re.search(r"whole test images: ([\d.]+)", printed)[1])
     error = f"ends at {loss:.2f} and {results['linear_probe']:.1f} %"
+    (tint, model), (rest, more) = re.findall(
+        r"the smooth fill explains (\d+)% of it, the model (\d+)%", printed
+    )
+    assert f"the smooth filling finds {tint} % of it" in text and int(model) > int(more) == 2 * int(rest)
     assert f"This one of {readme.log(run, 'card')['epochs']} epochs {error}" in text
     rises = [
         float(ours["probe"]) - float(theirs["probe"])
