@@ -338,6 +338,7 @@ def test_what_the_readme_says_of_all_labels():
     times = [round(notebooks.PRETRAINING_WORK * 50_000 / number) for number in images]
     told = "was {} times the work of these steps with 50 labels, and {} times with 10.".format(*times)
     assert told in README
+    assert f"done once, was {times[0]} times that work" in text
     with open(ROOT / "logs" / "recipe-classifier.csv") as file:
         (older,) = (row for row in csv.DictReader(file) if float(row["learning_rate"]) == 0.002)
     assert f"had {float(older['validation_accuracy']):.2f} % on 5,000 held-out images" in LABELS
