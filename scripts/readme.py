@@ -19,7 +19,6 @@ from notebooks import (
     PUBLISHED,
     ROOT,
     best_rate,
-    config,
     read,
     sha256,
     summary,
@@ -85,12 +84,6 @@ def released(runs=(*ROWS, HOG)):
     """Those of the runs that have been released, and probed since."""
     probed = [run for run in runs if (LOGS / run / "probe.json").exists()]
     return [run for run in probed if log(run, "probe")["sha256"] == log(run, "card")["sha256"]["encoder.keras"]]
-
-
-def old_token(run):
-    """Whether a run was trained with the mask token's wrong step: its mask token is an embedding."""
-    decoder = ROOT / "weights" / run / "decoder.keras"
-    return decoder.exists() and '"Embedding"' in config(decoder)
 
 
 def error(run):
@@ -162,8 +155,7 @@ def results():
     ]
     for run in released():
         s = log(run, "card")["settings"]
-        mark = "†" if old_token(run) else ""
-        name = f"[{s['encoder_layers']} & {s['decoder_layers']}](weights/{run}){mark}{change(s)}"
+        name = f"[{s['encoder_layers']} & {s['decoder_layers']}](weights/{run}){change(s)}"
         ours = [means(run, test) for test in TESTS[:2]]
         rows.append([name, f"{s['mask_ratio']:.2f}", s["epochs"], ROWS.get(run, ""), *ours, 1 + len(seeds(run))])
     return table(rows)
@@ -173,7 +165,7 @@ def baseline():
     """One sentence on the supervised run."""
     card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")
     return (
-        f"An older run from scratch, {card['layers']} layers, {card['epochs']} epochs, another recipe: **{score['accuracy']:.2f} %**† "
+        f"An older run from scratch, {card['layers']} layers, {card['epochs']} epochs, another recipe: **{score['accuracy']:.2f} %** "
         f"(published: {CLASSIFIER_PUBLISHED}, with 40,000 images; one run, seed {card['settings']['seed']}; [logs](logs/{CLASSIFIER}))."
     )
 
