@@ -565,6 +565,14 @@ def test_which_encoder_leads():
             reverse=True,
         )[:2]
         assert first[1] == deepest and (first[0] - second[0] < 1) == (test == readme.TESTS[0]), (test, second)
+    found = [
+        readme.log(f"mae-{size}-mask75-100ep", "probe")["test"]["probe, final tokens"]
+        for size in ("3x1", "6x2", "9x3")
+    ]
+    low, middle, high = (each["trained"]["accuracy"] for each in found)
+    assert f"gains {middle - low:.1f} points from 3 & 1 to 6 & 2 and {high - middle:.1f} more to 9 & 3" in README
+    floors = [each["untrained"]["accuracy"] for each in found]
+    assert max(floors) - min(floors) < 1
     told = (ROOT / "weights" / "README.md").read_text()
     assert f"Take `{deepest}`: it leads in all three tests" in told
 
