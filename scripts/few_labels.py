@@ -37,6 +37,14 @@ DRAWS = 0, 1, 2
 STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}
 PLAIN = {f"{method}, plain": start | {"BLEND": False, "LABEL_SMOOTHING": 0.0} for method, start in STARTS.items()}
+RECIPES = {  # tries of a better recipe, above all from scratch
+    "scratch, Muon": STARTS["scratch"] | {"MUON": True},
+    "scratch, plain": PLAIN["scratch, plain"],
+    "scratch, Muon, plain": PLAIN["scratch, plain"] | {"MUON": True},
+    "fine-tuned, Muon": STARTS["fine-tuned"] | {"MUON": True},
+    "fine-tuned, plain": PLAIN["fine-tuned, plain"],
+    "fine-tuned, Muon, plain": PLAIN["fine-tuned, plain"] | {"MUON": True},
+}
 PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
 RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (3e-4, 1e-3, 1e-2, 1e-1))}
 RATES |= dict.fromkeys(BLOCKS, (4e-3, 1.6e-2, 6.4e-2))  # the less learns, the faster it may
@@ -59,7 +67,7 @@ def run(method, per_class, draw, rate, held_out, schedule, encoder=ENCODER):
     length = f"{schedule['EPOCHS']}ep-" if per_class == ALL else ""  # there are several
     name = f"labels-{start}{per_class}-{method.replace(', last', '').replace(', ', '-').replace(' ', '-')}-{rate}-{length}draw{draw}"
     settings = {"LABELS_PER_CLASS": per_class, "DRAW": draw, "VALIDATION_IMAGES": held_out, "LEARNING_RATE": rate}
-    settings |= (STARTS | BLOCKS | PLAIN)[method] | {
+    settings |= (STARTS | BLOCKS | PLAIN | RECIPES)[method] | {
         "ENCODER": encoder,
         "RUN": name + ("-held-out" if held_out else ""),
     }
@@ -126,6 +134,7 @@ def main(*words):
     usual = list(plans)
     plans[str(ALL)] = [(ALL, method, ALL_RATES) for method in STARTS]
     plans["plain"] = [(ALL, method, (2e-3,)) for method in PLAIN]
+    plans["recipes"] = []
     if named or not set(words) <= set(plans):
         sys.exit(
             f"{' '.join([*words, *named])!r} must be among {', '.join(plans)}: numbers of labels a class, how many blocks learn, or a plain recipe."
@@ -134,6 +143,11 @@ def main(*words):
         sys.exit(f"{encoder} holds no encoder.keras: ENCODER names a folder such as {ENCODER}.")
     alike = encoder != ENCODER and sizes(encoder) == sizes(ENCODER)
     left_out = ("scratch", "scratch, plain", "probe, untrained") if alike else ()
+    if words == ["recipes"]:
+        for method in RECIPES:
+            short, _, _ = schedules(method, ALL)
+            row(functools.partial(train, encoder=encoder), method, ALL, 0, 2e-3, 5000, short, encoder)
+        return
     prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
     for plan in words or usual:
         for per_class, method, rates in (line for line in plans[plan] if line[1] not in left_out):
