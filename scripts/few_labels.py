@@ -1,6 +1,6 @@
 """What few labels are worth: regular-classification.ipynb from scratch and fine-tuned, and linear probes, into logs/labels.csv.
 
-    python scripts/few_labels.py [10] [50] [500] [blocks] [5000] [plain] [ENCODER=weights/NAME]
+    python scripts/few_labels.py [10] [50] [500] [blocks] [5000] [plain] [recipes] [ENCODER=weights/NAME]
 
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
@@ -8,6 +8,7 @@ use it, with all their labels, and are measured on the 10,000 test images. Rows 
 "5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there is
 a second run, with as much work as pre-training and fine-tuning together.
 "plain" is the same at equal work with crops alone: no blends, no smoothed labels, and the rate that was chosen with them.
+"recipes" are tries of 5 epochs at that rate, on the held-out images: with Muon, with crops alone, and with both.
 With another ENCODER of the same sizes only those that use its weights are measured: the others are the same for both.
 """
 
@@ -37,7 +38,7 @@ DRAWS = 0, 1, 2
 STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}
 PLAIN = {f"{method}, plain": start | {"BLEND": False, "LABEL_SMOOTHING": 0.0} for method, start in STARTS.items()}
-RECIPES = {  # tries of a better recipe, above all from scratch
+RECIPES = {  # what else both starts were tried with
     "scratch, Muon": STARTS["scratch"] | {"MUON": True},
     "scratch, plain": PLAIN["scratch, plain"],
     "scratch, Muon, plain": PLAIN["scratch, plain"] | {"MUON": True},
@@ -134,20 +135,15 @@ def main(*words):
     usual = list(plans)
     plans[str(ALL)] = [(ALL, method, ALL_RATES) for method in STARTS]
     plans["plain"] = [(ALL, method, (2e-3,)) for method in PLAIN]
-    plans["recipes"] = []
+    plans["recipes"] = [(ALL, method, (2e-3,)) for method in RECIPES]
     if named or not set(words) <= set(plans):
         sys.exit(
-            f"{' '.join([*words, *named])!r} must be among {', '.join(plans)}: numbers of labels a class, how many blocks learn, or a plain recipe."
+            f"{' '.join([*words, *named])!r} must be among {', '.join(plans)}: numbers of labels a class, how many blocks learn, a plain recipe, or tries of others."
         )
     if not (ROOT / encoder / "encoder.keras").exists():
         sys.exit(f"{encoder} holds no encoder.keras: ENCODER names a folder such as {ENCODER}.")
     alike = encoder != ENCODER and sizes(encoder) == sizes(ENCODER)
     left_out = ("scratch", "scratch, plain", "probe, untrained") if alike else ()
-    if words == ["recipes"]:
-        for method in RECIPES:
-            short, _, _ = schedules(method, ALL)
-            row(functools.partial(train, encoder=encoder), method, ALL, 0, 2e-3, 5000, short, encoder)
-        return
     prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
     for plan in words or usual:
         for per_class, method, rates in (line for line in plans[plan] if line[1] not in left_out):
@@ -155,10 +151,10 @@ def main(*words):
             short, long, draws = schedules(method, per_class)
             held_out = min(2 * per_class, 5000)
             best = rates[0]
-            if len(rates) > 1:
+            if len(rates) > 1 or plan == "recipes":
                 tries = [row(measure, method, per_class, 0, rate, held_out, short, encoder) for rate in rates]
                 best = notebooks.best_rate(tries)
-            for schedule in long:
+            for schedule in long if plan != "recipes" else ():
                 for draw in draws:
                     row(measure, method, per_class, draw, float(best), 0, schedule, encoder)
 

@@ -535,7 +535,7 @@ def plan(name="", *words):
     older = {"FUSE_BLOCKS": False, "MUON": False, "PRETRAINED": False, "BLEND": False, "LABEL_SMOOTHING": 0.0}
     older |= {"LABELS_PER_CLASS": 5000, "ENCODER": "weights/mae-3x1-mask75-100ep"}  # runs that do not name these
     kept = {key: value for key, value in (older | settings).items() if key in known}
-    if set(older) & set(known) - set(settings):
+    if any(known[key] != value for key, value in older.items() if key in set(known) - set(settings)):
         commit = read(path.with_name("card.json"))["commit"][:7]
         print(
             f"{name} was trained by an earlier notebook (commit {commit}): this trains today's model with its settings."

@@ -370,6 +370,12 @@ def labels():
     return table(lines)
 
 
+def recipe(method):
+    """A method of logs/labels.csv in words, with what differs from the notebook's recipe."""
+    start, *others = method.split(", ")
+    return ", ".join([METHODS[start], *others])
+
+
 def all_labels():
     """What pre-training is worth when all images have labels: one run each, at equal epochs and at equal work."""
     rows = [row for row in of_encoder(rows_of("labels")) if (row["labels_per_class"], row["held_out"]) == ("5000", "0")]
@@ -379,11 +385,11 @@ def all_labels():
         files[s.get("labels_per_class"), s.get("pretrained"), s.get("blend"), s["epochs"]] = f"[weights](weights/{run})"
     lines = [["start", "epochs with labels", "work, in epochs with labels", "learning rate", "accuracy", ""]]
     for row in sorted(rows, key=lambda row: int(row["epochs"])):
-        method, _, plain = row["method"].partition(", ")
-        tuned, epochs = method == "fine-tuned", int(row["epochs"])
-        work, file = epochs + PRETRAINING_WORK * tuned, files.get((5000, tuned, not plain, epochs), "")
+        tuned, epochs = row["method"].startswith("fine-tuned"), int(row["epochs"])
+        usual = row["method"] in METHODS  # its recipe is that of the notebook, as of the released classifiers
+        work, file = epochs + PRETRAINING_WORK * tuned, files.get((5000, tuned, True, epochs), "") if usual else ""
         told = [
-            METHODS[method] + f", {plain}" * bool(plain),
+            recipe(row["method"]),
             epochs,
             work,
             row["learning_rate"],
@@ -398,12 +404,14 @@ def all_labels_tries():
     """What chose the learning rates of these runs: accuracy on held-out images after a few epochs."""
     rows = [row for row in of_encoder(rows_of("labels")) if row["labels_per_class"] == "5000"]
     tries = {
-        (row["method"], row["learning_rate"]): f"{float(row['accuracy']):.2f}" for row in rows if row["held_out"] != "0"
+        (recipe(row["method"]), row["learning_rate"]): f"{float(row['accuracy']):.2f}"
+        for row in rows
+        if row["held_out"] != "0"
     }
     rates = sorted({rate for _, rate in tries}, key=float)
     lines = [["start · learning rate", *rates]]
-    for method in ("scratch", "fine-tuned"):
-        lines.append([METHODS[method], *(tries.get((method, rate), "") for rate in rates)])
+    for way in dict.fromkeys(way for way, _ in tries):
+        lines.append([way, *(tries.get((way, rate), "") for rate in rates)])
     return table(lines)
 
 

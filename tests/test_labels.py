@@ -203,6 +203,16 @@ def test_a_plain_recipe(given):
     ]
 
 
+def test_tries_of_other_recipes(given):
+    """Both starts, five epochs on the same held-out images at one rate, and nothing on the test images."""
+    few_labels.main("recipes")
+    tried = [(s["PRETRAINED"], s.get("MUON", False), s.get("BLEND", True)) for s in given]
+    assert sorted(tried) == [
+        (start, *way) for start in (False, True) for way in ((False, False), (True, False), (True, True))
+    ]
+    assert {(s["VALIDATION_IMAGES"], s["EPOCHS"], s["LEARNING_RATE"]) for s in given} == {(5000, 5, 2e-3)}
+
+
 def test_work_of_pretraining(mae):
     """What 100 epochs of pre-training cost, in epochs of classification: multiply-adds, three times forward for a step."""
     s = notebooks.read(ROOT / few_labels.ENCODER / "card.json")["settings"]

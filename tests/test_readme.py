@@ -570,7 +570,9 @@ def test_which_encoder_leads():
         for size in ("3x1", "6x2", "9x3")
     ]
     low, middle, high = (each["trained"]["accuracy"] for each in found)
-    assert f"gains {middle - low:.1f} points from 3 & 1 to 6 & 2 and {high - middle:.1f} more to 9 & 3" in README
+    assert (
+        f"gains {middle - low:.1f} points from 3 & 1 to 6 & 2 and {high - middle:.1f} more to 9 & 3" in README
+    )
     floors = [each["untrained"]["accuracy"] for each in found]
     assert max(floors) - min(floors) < 1
     told = (ROOT / "weights" / "README.md").read_text()
