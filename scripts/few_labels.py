@@ -1,14 +1,13 @@
 """What few labels are worth: regular-classification.ipynb from scratch and fine-tuned, and linear probes, into logs/labels.csv.
 
-    python scripts/few_labels.py [10] [50] [500] [blocks] [5000] [plain] [recipes] [ENCODER=weights/NAME]
+    python scripts/few_labels.py [10] [50] [500] [blocks] [5000] [muon] [ENCODER=weights/NAME]
 
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
 "blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9).
 "5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there is
 a second run, with as much work as pre-training and fine-tuning together.
-"plain" is the same at equal work with crops alone: no blends, no smoothed labels, and the rate that was chosen with them.
-"recipes" are tries of 5 epochs at that rate, on the held-out images: with Muon, with crops alone, and with both.
+"muon" is the same with Muon in place of AdamW for the matrices of the blocks.
 With another ENCODER of the same sizes only those that use its weights are measured: the others are the same for both.
 """
 
@@ -37,19 +36,11 @@ ALL = 5000  # labels a class
 DRAWS = 0, 1, 2
 STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}
-PLAIN = {f"{method}, plain": start | {"BLEND": False, "LABEL_SMOOTHING": 0.0} for method, start in STARTS.items()}
-RECIPES = {  # what else both starts were tried with
-    "scratch, Muon": STARTS["scratch"] | {"MUON": True},
-    "scratch, plain": PLAIN["scratch, plain"],
-    "scratch, Muon, plain": PLAIN["scratch, plain"] | {"MUON": True},
-    "fine-tuned, Muon": STARTS["fine-tuned"] | {"MUON": True},
-    "fine-tuned, plain": PLAIN["fine-tuned, plain"],
-    "fine-tuned, Muon, plain": PLAIN["fine-tuned, plain"] | {"MUON": True},
-}
+MUON = {f"{method}, Muon": start | {"MUON": True} for method, start in STARTS.items()}
 PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
 RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (3e-4, 1e-3, 1e-2, 1e-1))}
 RATES |= dict.fromkeys(BLOCKS, (4e-3, 1.6e-2, 6.4e-2))  # the less learns, the faster it may
-ALL_RATES = 1e-3, 2e-3, 4e-3  # with all labels, for both starts
+ALL_RATES = dict.fromkeys(STARTS, (1e-3, 2e-3, 4e-3)) | dict.fromkeys(MUON, (2e-3, 4e-3, 8e-3))  # with all labels
 
 
 def schedules(method, per_class):
@@ -58,7 +49,7 @@ def schedules(method, per_class):
         one = PROBE_SCHEDULE if method in PROBES else SCHEDULES[per_class]
         return one, [one], DRAWS
     equal = 20 + PRETRAINING_WORK
-    lengths = {"scratch": [20, equal], "scratch, plain": [equal]}.get(method, [20])
+    lengths = [20, equal] if method.startswith("scratch") else [20]
     return {"BATCH_SIZE": 256, "EPOCHS": 5}, [{"BATCH_SIZE": 256, "EPOCHS": epochs} for epochs in lengths], DRAWS[:1]
 
 
@@ -68,10 +59,7 @@ def run(method, per_class, draw, rate, held_out, schedule, encoder=ENCODER):
     length = f"{schedule['EPOCHS']}ep-" if per_class == ALL else ""  # there are several
     name = f"labels-{start}{per_class}-{method.replace(', last', '').replace(', ', '-').replace(' ', '-')}-{rate}-{length}draw{draw}"
     settings = {"LABELS_PER_CLASS": per_class, "DRAW": draw, "VALIDATION_IMAGES": held_out, "LEARNING_RATE": rate}
-    settings |= (STARTS | BLOCKS | PLAIN | RECIPES)[method] | {
-        "ENCODER": encoder,
-        "RUN": name + ("-held-out" if held_out else ""),
-    }
+    settings |= (STARTS | BLOCKS | MUON)[method] | {"ENCODER": encoder, "RUN": name + ("-held-out" if held_out else "")}
     settings |= schedule | {"WARMUP_EPOCHS": min(5, schedule["EPOCHS"] // 4)}
     return notebooks.run(CLASSIFICATION, **settings)
 
@@ -133,28 +121,25 @@ def main(*words):
     plans = {str(number): [(number, method, RATES[method]) for method in (*STARTS, *PROBES)] for number in SCHEDULES}
     plans["blocks"] = [(50, method, RATES[method]) for method in BLOCKS]
     usual = list(plans)
-    plans[str(ALL)] = [(ALL, method, ALL_RATES) for method in STARTS]
-    plans["plain"] = [(ALL, method, (2e-3,)) for method in PLAIN]
-    plans["recipes"] = [(ALL, method, (2e-3,)) for method in RECIPES]
+    plans[str(ALL)] = [(ALL, method, ALL_RATES[method]) for method in STARTS]
+    plans["muon"] = [(ALL, method, ALL_RATES[method]) for method in MUON]
     if named or not set(words) <= set(plans):
         sys.exit(
-            f"{' '.join([*words, *named])!r} must be among {', '.join(plans)}: numbers of labels a class, how many blocks learn, a plain recipe, or tries of others."
+            f"{' '.join([*words, *named])!r} must be among {', '.join(plans)}: numbers of labels a class, how many blocks learn, or another optimiser."
         )
     if not (ROOT / encoder / "encoder.keras").exists():
         sys.exit(f"{encoder} holds no encoder.keras: ENCODER names a folder such as {ENCODER}.")
     alike = encoder != ENCODER and sizes(encoder) == sizes(ENCODER)
-    left_out = ("scratch", "scratch, plain", "probe, untrained") if alike else ()
+    left_out = ("scratch", "scratch, Muon", "probe, untrained") if alike else ()
     prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
     for plan in words or usual:
         for per_class, method, rates in (line for line in plans[plan] if line[1] not in left_out):
             measure = prober(encoder) if method in PROBES else functools.partial(train, encoder=encoder)
             short, long, draws = schedules(method, per_class)
             held_out = min(2 * per_class, 5000)
-            best = rates[0]
-            if len(rates) > 1 or plan == "recipes":
-                tries = [row(measure, method, per_class, 0, rate, held_out, short, encoder) for rate in rates]
-                best = notebooks.best_rate(tries)
-            for schedule in long if plan != "recipes" else ():
+            tries = [row(measure, method, per_class, 0, rate, held_out, short, encoder) for rate in rates]
+            best = notebooks.best_rate(tries)
+            for schedule in long:
                 for draw in draws:
                     row(measure, method, per_class, draw, float(best), 0, schedule, encoder)
 

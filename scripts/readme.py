@@ -379,24 +379,17 @@ def recipe(method):
 def all_labels():
     """What pre-training is worth when all images have labels: one run each, at equal epochs and at equal work."""
     rows = [row for row in of_encoder(rows_of("labels")) if (row["labels_per_class"], row["held_out"]) == ("5000", "0")]
-    files = {}  # by start and epochs
+    files = {}  # by method and epochs
     for run in classifiers():
         s = log(run, "settings")
-        files[s.get("labels_per_class"), s.get("pretrained"), s.get("blend"), s["epochs"]] = f"[weights](weights/{run})"
+        if s.get("labels_per_class") == 5000 and s["blend"]:
+            method = ("fine-tuned" if s["pretrained"] else "scratch") + ", Muon" * s.get("muon", False)
+            files[method, str(s["epochs"])] = f"[weights](weights/{run})"
     lines = [["start", "epochs with labels", "work, in epochs with labels", "learning rate", "accuracy", ""]]
     for row in sorted(rows, key=lambda row: int(row["epochs"])):
-        tuned, epochs = row["method"].startswith("fine-tuned"), int(row["epochs"])
-        usual = row["method"] in METHODS  # its recipe is that of the notebook, as of the released classifiers
-        work, file = epochs + PRETRAINING_WORK * tuned, files.get((5000, tuned, True, epochs), "") if usual else ""
-        told = [
-            recipe(row["method"]),
-            epochs,
-            work,
-            row["learning_rate"],
-            f"{float(row['accuracy']):.2f}",
-            file,
-        ]
-        lines.append(told)
+        work = int(row["epochs"]) + PRETRAINING_WORK * row["method"].startswith("fine-tuned")
+        told = recipe(row["method"]), row["epochs"], work, row["learning_rate"], f"{float(row['accuracy']):.2f}"
+        lines.append([*told, files.get((row["method"], row["epochs"]), "")])
     return table(lines)
 
 

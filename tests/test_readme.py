@@ -279,15 +279,17 @@ def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
         "5000,scratch,0.002,0,57,80.5",
         "5000,scratch,0.002,0,20,70.25",
         "5000,fine-tuned,0.001,0,20,85",
-        '5000,"fine-tuned, plain",0.002,0,20,86',
+        '5000,"fine-tuned, Muon",0.002,0,20,86',
+        '5000,"scratch, Muon",0.004,0,20,75',
     ]
     lines += ["5000,fine-tuned,0.001,5000,5,99", "50,scratch,0.004,0,50,36"]
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(readme, "LOGS", tmp_path)
-    monkeypatch.setattr(readme, "classifiers", lambda: ["new", "old"])
+    monkeypatch.setattr(readme, "classifiers", lambda: ["new", "muon", "old"])
     monkeypatch.setattr(readme, "of_encoder", lambda rows, run=None: list(rows))
     for name, settings in {
         "new": {"labels_per_class": 5000, "pretrained": True, "blend": True, "epochs": 20},
+        "muon": {"labels_per_class": 5000, "pretrained": False, "blend": True, "epochs": 20, "muon": True},
         "old": {"epochs": 57},
     }.items():
         (tmp_path / name).mkdir()
@@ -295,7 +297,8 @@ def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
     assert readme.all_labels().splitlines()[2:] == [
         "| from scratch | 20 | 20 | 0.002 | 70.25 |  |",
         "| fine-tuned | 20 | 57 | 0.001 | 85.00 | [weights](weights/new) |",
-        "| fine-tuned, plain | 20 | 57 | 0.002 | 86.00 |  |",
+        "| fine-tuned, Muon | 20 | 57 | 0.002 | 86.00 |  |",
+        "| from scratch, Muon | 20 | 20 | 0.004 | 75.00 | [weights](weights/muon) |",
         "| from scratch | 57 | 57 | 0.002 | 80.50 |  |",
     ]
 
