@@ -312,6 +312,22 @@ def wide_heads(n):
     n["attention"] = attention
 
 
+def separate_projections(n):
+    """Query, key and value come from three matrices, so Muon treats each by itself (kellerjordan.github.io/posts/muon).
+    Their first weights are drawn from the same range as those of the one matrix."""
+
+    def attention(tokens, heads, name):
+        width = tokens.shape[-1]
+        limit = (6 / (4 * width)) ** 0.5
+        initializer = keras.initializers.RandomUniform(-limit, limit)
+        names = (f"{name}_{part}" for part in ("query", "key", "value"))
+        projected = (layers.Dense(width, kernel_initializer=initializer, name=part)(tokens) for part in names)
+        mixed = ops.dot_product_attention(*(layers.Reshape((-1, heads, width // heads))(x) for x in projected))
+        return n["linear"](layers.Reshape((-1, width))(mixed), width, f"{name}_output")
+
+    n["attention"] = attention
+
+
 def raw_sigmoid(n):
     """Targets are pixels from 0 to 1, and predictions go through a sigmoid."""
     linear = n["linear"]
@@ -393,6 +409,7 @@ VARIANTS = {
     "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
     "raw": ("target", "raw pixels", {"NORMALIZE_TARGETS": False}, None),
     "adamw": ("optimiser", "AdamW, as in the paper", {"MUON": False}, None),
+    "separate-projections": ("optimiser", "Muon, query, key and value apart", {}, separate_projections),
     "uniform": ("loss", "with a uniformity term", {}, uniform(0.01)),
     "learned-positions": ("positions", "learned", {}, learned_positions),
     "class-token": ("class token", "one", {}, class_token),

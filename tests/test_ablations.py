@@ -112,6 +112,24 @@ def test_fused_levels_start_as_their_mean():
     )
 
 
+def test_separate_projections_compute_the_same():
+    """With the columns of the one matrix in three, the loss is the same; Muon then has three square matrices."""
+    _, data, one, _ = ablate.prepare(DEFAULTS)
+    _, _, three, _ = ablate.prepare(DEFAULTS, variants.separate_projections)
+    randomise(one)
+    for source, copy in ((one.encoder, three.encoder), (one.decoder, three.decoder)):
+        for layer in (layer for layer in source.layers if layer.weights):
+            if layer.name.endswith("_query_key_value"):
+                parts = zip(*(np.split(weight, 3, axis=-1) for weight in layer.get_weights()))
+                for part, weights in zip(("query", "key", "value"), parts):
+                    copy.get_layer(layer.name.replace("query_key_value", part)).set_weights(weights)
+            else:
+                copy.get_layer(layer.name).set_weights(layer.get_weights())
+    images = ops.convert_to_tensor(data[2][:16], "float32")
+    losses = [float(model.compute_loss(y_pred=model(images))) for model in (one, three)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
 def test_oriented_gradients_are_those_of_scikit_image(cifar10):
     """Each channel, cells away from the border: the histograms of skimage.feature.hog before its blocks."""
     feature = pytest.importorskip("skimage.feature")
