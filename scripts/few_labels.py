@@ -40,7 +40,9 @@ MUON = {f"{method}, Muon": start | {"MUON": True} for method, start in STARTS.it
 PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
 RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (3e-4, 1e-3, 1e-2, 1e-1))}
 RATES |= dict.fromkeys(BLOCKS, (4e-3, 1.6e-2, 6.4e-2))  # the less learns, the faster it may
-ALL_RATES = dict.fromkeys(STARTS, (1e-3, 2e-3, 4e-3)) | dict.fromkeys(MUON, (2e-3, 4e-3, 8e-3))  # with all labels
+ALL_RATES = dict.fromkeys([*STARTS, *MUON], (1e-3, 2e-3, 4e-3)) | {
+    "scratch, Muon": (2e-3, 4e-3, 8e-3)
+}  # with all labels
 
 
 def schedules(method, per_class):
