@@ -7,7 +7,7 @@ use it, with all their labels, and are measured on the 10,000 test images. Rows 
 "blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9).
 "5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there is
 a second run, with as much work as pre-training and fine-tuning together.
-"muon" is the same with Muon in place of AdamW for the matrices of the blocks.
+"muon" is 10, 50, blocks and 5000 with Muon in place of AdamW for the matrices of the blocks.
 With another ENCODER of the same sizes only those that use its weights are measured: the others are the same for both.
 """
 
@@ -36,13 +36,13 @@ ALL = 5000  # labels a class
 DRAWS = 0, 1, 2
 STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}
-MUON = {f"{method}, Muon": start | {"MUON": True} for method, start in STARTS.items()}
+MUON = {f"{method}, Muon": start | {"MUON": True} for method, start in (STARTS | BLOCKS).items()}
 PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
-RATES = {**dict.fromkeys(STARTS, (1e-3, 4e-3, 1.6e-2)), **dict.fromkeys(PROBES, (3e-4, 1e-3, 1e-2, 1e-1))}
-RATES |= dict.fromkeys(BLOCKS, (4e-3, 1.6e-2, 6.4e-2))  # the less learns, the faster it may
-ALL_RATES = dict.fromkeys([*STARTS, *MUON], (1e-3, 2e-3, 4e-3)) | {
-    "scratch, Muon": (2e-3, 4e-3, 8e-3)
-}  # with all labels
+RATES = dict.fromkeys(["scratch", "fine-tuned", "fine-tuned, Muon"], (1e-3, 4e-3, 1.6e-2))
+RATES |= dict.fromkeys([*BLOCKS, *MUON], (4e-3, 1.6e-2, 6.4e-2)) | RATES  # the less learns, the faster it may
+RATES |= dict.fromkeys(PROBES, (3e-4, 1e-3, 1e-2, 1e-1))
+ALL_RATES = dict.fromkeys(["scratch", "fine-tuned", "fine-tuned, Muon"], (1e-3, 2e-3, 4e-3))  # with all labels
+ALL_RATES |= {"scratch, Muon": (2e-3, 4e-3, 8e-3)}
 
 
 def schedules(method, per_class):
@@ -124,7 +124,9 @@ def main(*words):
     plans["blocks"] = [(50, method, RATES[method]) for method in BLOCKS]
     usual = list(plans)
     plans[str(ALL)] = [(ALL, method, ALL_RATES[method]) for method in STARTS]
-    plans["muon"] = [(ALL, method, ALL_RATES[method]) for method in MUON]
+    few = [*((10, method) for method in STARTS), *((50, method) for method in STARTS | BLOCKS)]
+    plans["muon"] = [(number, f"{method}, Muon", RATES[f"{method}, Muon"]) for number, method in few]
+    plans["muon"] += [(ALL, f"{method}, Muon", ALL_RATES[f"{method}, Muon"]) for method in STARTS]
     if named or not set(words) <= set(plans):
         sys.exit(
             f"{' '.join([*words, *named])!r} must be among {', '.join(plans)}: numbers of labels a class, how many blocks learn, or another optimiser."

@@ -190,20 +190,32 @@ def test_a_pair_with_all_labels(given):
 
 
 def test_another_optimiser(given):
-    """With Muon both starts choose on the same held-out images, from scratch among higher rates, and train as long as with AdamW."""
+    """With Muon the same is measured as with AdamW, from scratch with higher rates on offer."""
     few_labels.main("muon")
-    assert all(s["MUON"] for s in given)
-    tries, runs = ([s for s in given if bool(s["VALIDATION_IMAGES"]) == held] for held in (True, False))
-    assert [(s["PRETRAINED"], s["LEARNING_RATE"]) for s in tries] == [
-        *((False, rate) for rate in (2e-3, 4e-3, 8e-3)),
-        *((True, rate) for rate in (1e-3, 2e-3, 4e-3)),
+    muon, given[:] = list(given), []
+    assert all(s["MUON"] for s in muon)
+    few_labels.main("10", "50", "blocks", "5000")
+    assert not any("MUON" in s for s in given)
+
+    def told(settings, held_out):
+        names = (
+            "PRETRAINED",
+            "TUNED_BLOCKS",
+            "LABELS_PER_CLASS",
+            "DRAW",
+            "EPOCHS",
+            "BATCH_SIZE",
+            "VALIDATION_IMAGES",
+        )
+        return [[s.get(n) for n in names] for s in settings if bool(s["VALIDATION_IMAGES"]) == held_out]
+
+    for held_out in (True, False):
+        assert told(muon, held_out) == told(given, held_out)
+    rates = [
+        {s["LEARNING_RATE"] for s in kind if s["VALIDATION_IMAGES"] == 5000 and not s["PRETRAINED"]}
+        for kind in (muon, given)
     ]
-    assert {(s["VALIDATION_IMAGES"], s["EPOCHS"]) for s in tries} == {(5000, 5)}
-    assert [(s["RUN"], s["EPOCHS"]) for s in runs] == [
-        ("labels-5000-scratch-Muon-0.004-20ep-draw0", 20),
-        ("labels-5000-scratch-Muon-0.004-57ep-draw0", 57),
-        ("labels-5000-fine-tuned-Muon-0.001-20ep-draw0", 20),
-    ]
+    assert rates == [{2e-3, 4e-3, 8e-3}, {1e-3, 2e-3, 4e-3}]
 
 
 def test_work_of_pretraining(mae):
