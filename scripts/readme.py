@@ -199,9 +199,8 @@ def weights():
     for run in classifiers():
         card, score = log(run, "card"), log(run, "results")["accuracy"]
         start = "from scratch" if card["start"] == "random weights" else "fine-tuned"
-        what = (
-            f"classifier, {card['layers']} layers, {start}, {card['epochs']} epochs: {score:.2f} % of test images right"
-        )
+        optimiser = "Muon" if log(run, "settings").get("muon") else "AdamW"
+        what = f"classifier, {card['layers']} layers, {start}, {optimiser}, {card['epochs']} epochs: {score:.2f} % of test images right"
         rows.append([f"[`{run}`]({run})", what, "", "", megabytes(run)])
     return table(rows)
 

@@ -316,10 +316,8 @@ def test_what_is_said_of_muon_with_labels():
     assert rate == max(float(row["learning_rate"]) for row in among)
     (tuned_old, _), (tuned_new, _) = best["5000", "fine-tuned"], best["5000", "fine-tuned, Muon"]
     assert new - old > tuned_new - tuned_old > 1.4
-    assert (
-        f"it has {new:.2f} % and not {old:.2f}, and fine-tuning {tuned_new:.2f} and not {tuned_old:.2f}"
-        in README
-    )
+    told = f"{new:.2f} % of held-out images and not {old:.2f}, where fine-tuning has {tuned_new:.2f} and not {tuned_old:.2f}"
+    assert told in README
     assert (
         f"{new:.2f} % against AdamW's {old:.2f} from scratch, {tuned_new:.2f} against {tuned_old:.2f} fine-tuned"
         in LABELS
@@ -342,7 +340,7 @@ def test_what_the_readme_says_of_all_labels():
     runs = {(row["method"], row["epochs"]): row for row in rows if row["held_out"] == "0"}
     row = runs["fine-tuned", "20"]
     lead = float(row["accuracy"]) - float(runs["scratch", "20"]["accuracy"])
-    assert f"After 20 epochs with labels each, the lead is {lead:.1f} points" in README
+    assert f"With AdamW and 20 epochs with labels each, the lead is {lead:.1f} points" in README
     older = readme.log(readme.CLASSIFIER, "card")
     work = older["epochs"] * older["layers"] / 6
     assert f"as much work as about {work:.0f} such epochs, did as well as these 57" in README
@@ -356,7 +354,10 @@ def test_what_the_readme_says_of_all_labels():
     assert f"for 20 epochs this encoder reaches {float(row['accuracy']):.1f} %" in text
     assert f"for {epochs} epochs takes as much work" in text
     assert f"It reaches {float(opponent['accuracy']):.1f} %" in text
-    for released, found in ((run, row), (f"classifier-6-scratch-{epochs}ep", opponent)):
+    best = runs["fine-tuned, Muon", "20"]
+    assert f"fine-tuning reaches {float(best['accuracy']):.2f}" in README
+    assert f"With Muon the fine-tuned encoder reaches {float(best['accuracy']):.1f} %" in text
+    for released, found in ((run, best), (f"classifier-6-scratch-{epochs}ep", opponent)):
         assert float(found["accuracy"]) == readme.log(released, "results")["accuracy"]
         settings = readme.log(released, "settings")
         for name in ("learning_rate", "epochs", "batch_size", "labels_per_class"):
