@@ -128,7 +128,7 @@ class Cells:
         epochs = STEPS // steps
         model = t["build_classifier"](self.encoder(weights, seed), 2)
         s = notebooks.parameters(notebooks.CLASSIFICATION)
-        optimizer = t["build_optimizer"](model, rate, s["WEIGHT_DECAY"], epochs, epochs // 10, steps)
+        optimizer = t["build_classifier_optimizer"](model, rate, s["WEIGHT_DECAY"], epochs, epochs // 10, steps)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=s["LABEL_SMOOTHING"])
         model.compile(optimizer, loss, jit_compile=True)
         batches = t["LabelledBatches"]([self.x[fit], self.y[fit]], BATCH_SIZE, seed, 0, s["CROP_AREA"], s["BLEND"])

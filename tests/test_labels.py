@@ -189,6 +189,18 @@ def test_a_pair_with_all_labels(given):
     assert {(row["hardware"], row["keras"], row["commit"]) for row in rows} == {("then", "3.0", "first")}
 
 
+def test_muon_trains_the_blocks_of_a_classifier(classify):
+    """Their matrices, four in each block; what embeds the patches and the linear layer are AdamW's."""
+    encoder = keras.saving.load_model(ROOT / "weights" / "mae-3x1-mask75-100ep" / "encoder.keras")
+    model = classify["build_classifier"](encoder, 10)
+    optimizer = classify["build_classifier_optimizer"](model, 0.1, 0.05, 8, 1, 1, muon=True)
+    found = [v.path for v in model.trainable_variables if not optimizer._should_use_adamw(v)]
+    assert found == [
+        v.path for v in model.trainable_variables if v.path.startswith("block_") and len(v.shape) == 2
+    ]
+    assert len(found) == 4 * 3
+
+
 def test_another_optimiser(given):
     """With Muon the same is measured as with AdamW, from scratch with higher rates on offer."""
     few_labels.main("muon")

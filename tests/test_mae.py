@@ -509,7 +509,7 @@ def test_batches_are_a_new_permutation_each_epoch(mae):
 def test_adamw_is_that_of_the_pretraining_notebook(mae, build_small):
     """Without Muon both notebooks' optimisers are one: settings, schedule, and what does not decay."""
     classify = notebooks.definitions("regular-classification.ipynb")
-    builders, found = (mae["build_optimizer"], classify["build_optimizer"]), []
+    builders, found = (mae["build_optimizer"], classify["build_classifier_optimizer"]), []
     for build in builders:
         optimizer = build(model := build_small(), 0.3, 0.05, 8, 2, 25)
         decays = [optimizer._use_weight_decay(v) for v in model.trainable_variables]
