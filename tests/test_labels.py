@@ -243,13 +243,18 @@ def test_work_of_pretraining(mae):
     pretraining += (
         s["decoder_layers"] * decode[patches] + visible * depth * width * narrow + patches * narrow * 48
     )
-    steps = 0  # Muon's, five for each matrix X of a block: X X', its square, and their sum times X
+    steps = []  # Muon's, five for each matrix X of a block: X X', its square, and their sum times X
     for blocks, w in ((depth, width), (s["decoder_layers"], narrow)):
-        for rows, columns in ((3 * w, w), (w, w), (w, s["mlp_ratio"] * w), (s["mlp_ratio"] * w, w)):
-            few, many = sorted((rows, columns))
-            steps += 5 * blocks * (2 * few**2 * many + few**3)
-    ratio = (pretraining + steps / (3 * s["batch_size"])) / classification
+        sizes = [
+            sorted(pair) for pair in ((3 * w, w), (w, w), (w, s["mlp_ratio"] * w), (s["mlp_ratio"] * w, w))
+        ]
+        steps.append(
+            5 * blocks * sum(2 * few**2 * many + few**3 for few, many in sizes) / (3 * s["batch_size"])
+        )
+    ratio = (pretraining + sum(steps)) / classification
     assert few_labels.PRETRAINING_WORK == round(s["epochs"] * ratio)
+    told = f"With Muon an epoch with labels has {steps[0] / classification:.0%} more".replace("%", " %")
+    assert told in (ROOT / "docs" / "labels.md").read_text()
 
 
 def test_rate_is_chosen_for_each_number_of_blocks(given):
