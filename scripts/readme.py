@@ -370,9 +370,9 @@ def labels():
 
 
 def recipe(method):
-    """A method of logs/labels.csv in words, with what differs from the notebook's recipe."""
-    start, *others = method.split(", ")
-    return ", ".join([METHODS[start], *others])
+    """A method of logs/labels.csv in words, with its optimiser."""
+    start, _, optimiser = method.partition(", ")
+    return f"{METHODS[start]}, {optimiser or 'AdamW'}"
 
 
 def all_labels():

@@ -210,15 +210,7 @@ def test_another_optimiser(given):
     assert not any("MUON" in s for s in given)
 
     def told(settings, held_out):
-        names = (
-            "PRETRAINED",
-            "TUNED_BLOCKS",
-            "LABELS_PER_CLASS",
-            "DRAW",
-            "EPOCHS",
-            "BATCH_SIZE",
-            "VALIDATION_IMAGES",
-        )
+        names = "PRETRAINED TUNED_BLOCKS LABELS_PER_CLASS DRAW EPOCHS BATCH_SIZE VALIDATION_IMAGES".split()
         return [[s.get(n) for n in names] for s in settings if bool(s["VALIDATION_IMAGES"]) == held_out]
 
     for held_out in (True, False):

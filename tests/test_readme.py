@@ -295,11 +295,11 @@ def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
         (tmp_path / name).mkdir()
         notebooks.write(tmp_path / name / "settings.json", settings)
     assert readme.all_labels().splitlines()[2:] == [
-        "| from scratch | 20 | 20 | 0.002 | 70.25 |  |",
-        "| fine-tuned | 20 | 57 | 0.001 | 85.00 | [weights](weights/new) |",
+        "| from scratch, AdamW | 20 | 20 | 0.002 | 70.25 |  |",
+        "| fine-tuned, AdamW | 20 | 57 | 0.001 | 85.00 | [weights](weights/new) |",
         "| fine-tuned, Muon | 20 | 57 | 0.002 | 86.00 |  |",
         "| from scratch, Muon | 20 | 20 | 0.004 | 75.00 | [weights](weights/muon) |",
-        "| from scratch | 57 | 57 | 0.002 | 80.50 |  |",
+        "| from scratch, AdamW | 57 | 57 | 0.002 | 80.50 |  |",
     ]
 
 
@@ -321,6 +321,9 @@ def test_what_is_said_of_muon_with_labels():
     )
     assert [first[1], second[1], tuned_first[1]] == ["0.004", "0.008", "0.002"]
     assert f"From scratch {rate} won, within chance of 0.008" in LABELS
+    assert ("0.001 has not been tried there" in LABELS) == (
+        "0.001" not in dict(among["fine-tuned, Muon"]).values()
+    )
     assert all(a[0] - b[0] < 1.4 for a, b in ((first, second), (tuned_first, tuned_second)))
     (tuned_old, _), (tuned_new, _) = best["5000", "fine-tuned"], best["5000", "fine-tuned, Muon"]
     assert new - old > tuned_new - tuned_old > 1.4
