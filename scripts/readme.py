@@ -36,19 +36,6 @@ BASE = "mae-6x2-mask75-100ep"
 HOG = "mae-6x2-mask75-hog-50ep"  # of the same sizes; the predecessor has no such row
 TARGETS = {None: "pixels", "hog": "histograms of oriented gradients"}  # by variant, a key of ablations/variants.py
 CLASSIFIER, CLASSIFIER_PUBLISHED = "classifier-3-100ep", "about 76 % after 100 epochs"
-COLUMNS = {  # of the tables of tries: heading, column
-    "mask token": "mask_token",
-    "query, key, value": "attention",
-    "learning rate": "learning_rate",
-    "smallest crop": "crop_area",
-    "weight decay": "weight_decay",
-    "epochs": "epochs",
-    "seed": "seed",
-    "validation loss": "validation_loss",
-    "validation probe, %": "validation_probe",
-    "validation accuracy, %": "validation_accuracy",
-    "untrained, %": "untrained",
-}
 OTHER_LOSS = ("target", "mask ratio", "patch size")  # factors whose validation loss is not that of the base
 JUDGED = {"probe": "linear probe", "blocks": "all blocks", "neighbours": "neighbours"}  # columns of logs/ablations.csv
 METHODS = {  # of logs/labels.csv
@@ -165,7 +152,7 @@ def baseline():
     """One sentence on the supervised run."""
     card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")
     return (
-        f"An older run from scratch, {card['layers']} layers, {card['epochs']} epochs, another recipe: **{score['accuracy']:.2f} %** "
+        f"An older run from scratch, {card['layers']} layers, {card['epochs']} epochs, with crops alone, no blends and no smoothed labels: **{score['accuracy']:.2f} %** "
         f"(published: {CLASSIFIER_PUBLISHED}, with 40,000 images; one run, seed {card['settings']['seed']}; [logs](logs/{CLASSIFIER}))."
     )
 
@@ -180,13 +167,6 @@ def details():
         size = f"{card['parameters']['encoder']:,}"
         rows.append([f"[`{run}`]({run})", *scores(run), size, error(run), time])
     return table(rows)
-
-
-def tries(name):
-    """Table of the tries in logs/<name>.csv; underscores become hyphens."""
-    rows = rows_of(name.replace("_", "-"))
-    shown = {heading: column for heading, column in COLUMNS.items() if column in rows[0]}
-    return table([list(shown), *([row[column] for column in shown.values()] for row in rows)])
 
 
 def weights():
@@ -378,17 +358,18 @@ def recipe(method):
 def all_labels():
     """What pre-training is worth when all images have labels: one run each, at equal epochs and at equal work."""
     rows = [row for row in of_encoder(rows_of("labels")) if (row["labels_per_class"], row["held_out"]) == ("5000", "0")]
-    files = {}  # by method and epochs
+    files = {}  # by method, epochs and learning rate
     for run in classifiers():
         s = log(run, "settings")
         if s.get("labels_per_class") == 5000 and s["blend"]:
             method = ("fine-tuned" if s["pretrained"] else "scratch") + ", Muon" * s.get("muon", False)
-            files[method, str(s["epochs"])] = f"[weights](weights/{run})"
+            files[method, s["epochs"], s["learning_rate"]] = f"[weights](weights/{run})"
     lines = [["start", "epochs with labels", "work, in epochs with labels", "learning rate", "accuracy", ""]]
     for row in sorted(rows, key=lambda row: int(row["epochs"])):
         work = int(row["epochs"]) + PRETRAINING_WORK * row["method"].startswith("fine-tuned")
         told = recipe(row["method"]), row["epochs"], work, row["learning_rate"], f"{float(row['accuracy']):.2f}"
-        lines.append([*told, files.get((row["method"], row["epochs"]), "")])
+        key = row["method"], int(row["epochs"]), float(row["learning_rate"])
+        lines.append([*told, files.get(key, "")])
     return table(lines)
 
 
@@ -577,9 +558,9 @@ def elpv_unseen():
     return "\n\n".join([about, *tables])
 
 
-DOCUMENTS = {  # the marked parts of each: a function without arguments, or a table of tries
+DOCUMENTS = {  # the marked parts of each, by the functions that make them
     "README.md": (quickstart, results, labels, all_labels, baseline, bench, split),
-    "logs/README.md": (details, every_seed, "training", "recipe", "recipe_classifier"),
+    "logs/README.md": (details, every_seed),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
     "docs/labels.md": (all_labels_tries, tuned_blocks, two_encoders, robustness, each_corruption),
@@ -600,8 +581,7 @@ def filled(document):
     """The text of a document (a key of DOCUMENTS) with all marked parts rebuilt."""
     text = (ROOT / document).read_text()
     for part in DOCUMENTS[document]:
-        name, content = (part, tries(part)) if isinstance(part, str) else (part.__name__, part())
-        text = between(text, name, f"\n{content}\n")
+        text = between(text, part.__name__, f"\n{part()}\n")
     return text
 
 
