@@ -397,6 +397,18 @@ def tuned_blocks():
     return table(lines)
 
 
+def two_optimisers():
+    """Few labels with Muon and without: mean and standard deviation over the draws, as far as both are measured."""
+    lines = [["labels a class", "start", "blocks that learn", "AdamW", "Muon"]]
+    for number in (10, 50):
+        for method in ("scratch", *reversed(BLOCKS)):
+            draws = [few_labels([way]).get((number, way)) for way in (method, f"{method}, Muon")]
+            if all(draws):
+                start, blocks = method.partition(", last")[0], BLOCKS.get(method, BLOCKS["fine-tuned"])
+                lines.append([number, METHODS[start], blocks, *(spread(found, 2) for found in draws)])
+    return table(lines)
+
+
 def two_encoders():
     """Few labels for the encoder that predicts histograms, beside the one that predicts pixels and random weights."""
     lines = [["labels a class", "what learns", "random weights", "pixels, 100 epochs", f"{TARGETS['hog']}, 50 epochs"]]
@@ -563,7 +575,7 @@ DOCUMENTS = {  # the marked parts of each, by the functions that make them
     "logs/README.md": (details, every_seed),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
-    "docs/labels.md": (all_labels_tries, tuned_blocks, two_encoders, robustness, each_corruption),
+    "docs/labels.md": (two_optimisers, all_labels_tries, tuned_blocks, two_encoders, robustness, each_corruption),
     "docs/scale.md": (scale,),
     "docs/own-images.md": (elpv, elpv_unseen),
 }
