@@ -345,7 +345,13 @@ def test_what_is_said_of_muon_with_labels():
     }
     for (number, way), draws in few.items():
         if "Muon" not in way:
-            assert all(ours > theirs for ours, theirs in zip(few[number, f"{way}, Muon"], draws, strict=True))
+            leads = [ours - theirs for ours, theirs in zip(few[number, f"{way}, Muon"], draws, strict=True)]
+            if way == "fine-tuned, last 0":
+                assert leads == [0, 0, 0], "Muon has nothing to train"
+            elif "last" in way:
+                assert abs(statistics.mean(leads)) < 1, "alike"
+            else:
+                assert min(leads) > 0
     mean = {way: statistics.mean(draws) for (number, way), draws in few.items() if number == 50}
     leads = (mean[f"fine-tuned{optimiser}"] - mean[f"scratch{optimiser}"] for optimiser in (", Muon", ""))
     assert "leads by {:.1f} points with Muon, and by {:.1f} with AdamW".format(*leads) in LABELS
