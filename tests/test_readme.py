@@ -349,7 +349,7 @@ def test_what_is_said_of_muon_with_labels():
             if way == "fine-tuned, last 0":
                 assert leads == [0, 0, 0], "Muon has nothing to train"
             elif "last" in way:
-                assert abs(statistics.mean(leads)) < 1, "alike"
+                assert abs(statistics.mean(leads)) < 1, "within a point"
             else:
                 assert min(leads) > 0
     mean = {way: statistics.mean(draws) for (number, way), draws in few.items() if number == 50}
