@@ -123,7 +123,7 @@ class Cells:
         return self.tools["linear_probe"](known[fit], self.y[fit], known[asked], rate, epochs, BATCH_SIZE, seed=seed)
 
     def all(self, weights, fit, asked, rate, seed):
-        """The same of the encoder and a linear layer, trained as regular-classification.ipynb does; `rate` is the peak itself."""
+        """The same of the encoder and a linear layer, trained as regular-classification.ipynb does with AdamW; `rate` is the peak itself."""
         t, steps = self.tools, len(fit) // BATCH_SIZE
         epochs = STEPS // steps
         model = t["build_classifier"](self.encoder(weights, seed), 2)

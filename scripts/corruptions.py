@@ -248,7 +248,7 @@ def main():
         ("probe", 0): lambda: probe(tools, data, True),
     }
     for draw in few_labels.DRAWS:
-        for method in few_labels.STARTS:
+        for method in ("scratch, AdamW", "fine-tuned, AdamW"):
             models[method, draw] = lambda method=method, draw=draw: classifier(method, draw)
     for (name, draw), build in models.items():
 

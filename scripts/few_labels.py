@@ -1,13 +1,13 @@
 """What few labels are worth: regular-classification.ipynb from scratch and fine-tuned, and linear probes, into logs/labels.csv.
 
-    python scripts/few_labels.py [10] [50] [500] [blocks] [5000] [muon] [ENCODER=weights/NAME]
+    python scripts/few_labels.py [10] [50] [500] [blocks] [5000] [adamw] [ENCODER=weights/NAME]
 
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
 "blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9).
 "5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there is
 a second run, with as much work as pre-training and fine-tuning together.
-"muon" is 10, 50, blocks and 5000 with Muon in place of AdamW for the matrices of the blocks.
+"adamw" is 10, 50, blocks and 5000 with AdamW for all weights, where the others have Muon for the matrices of the blocks.
 With another ENCODER of the same sizes only those that use its weights are measured: the others are the same for both.
 """
 
@@ -36,13 +36,15 @@ ALL = 5000  # labels a class
 DRAWS = 0, 1, 2
 STARTS = {"scratch": {"PRETRAINED": False}, "fine-tuned": {"PRETRAINED": True}}  # by method
 BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": number} for number in (0, 1, 2, 4)}
-MUON = {f"{method}, Muon": start | {"MUON": True} for method, start in (STARTS | BLOCKS).items()}
+ADAMW = {f"{method}, AdamW": start | {"MUON": False} for method, start in (STARTS | BLOCKS).items()}
+del ADAMW["fine-tuned, last 0, AdamW"]  # with no block there is nothing for Muon
 PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
-RATES = dict.fromkeys(["scratch", "fine-tuned", "fine-tuned, Muon"], (1e-3, 4e-3, 1.6e-2))
-RATES |= dict.fromkeys([*BLOCKS, *MUON], (4e-3, 1.6e-2, 6.4e-2)) | RATES  # the less learns, the faster it may
+RATES = dict.fromkeys(["scratch, AdamW", "fine-tuned", "fine-tuned, AdamW"], (1e-3, 4e-3, 1.6e-2))
+RATES |= (
+    dict.fromkeys(["scratch", *BLOCKS, *ADAMW], (4e-3, 1.6e-2, 6.4e-2)) | RATES
+)  # the less learns, the faster it may
 RATES |= dict.fromkeys(PROBES, (3e-4, 1e-3, 1e-2, 1e-1))
-ALL_RATES = dict.fromkeys(["scratch", "fine-tuned", "fine-tuned, Muon"], (1e-3, 2e-3, 4e-3))  # with all labels
-ALL_RATES |= {"scratch, Muon": (2e-3, 4e-3, 8e-3)}
+ALL_RATES = dict.fromkeys([*STARTS, *ADAMW], (1e-3, 2e-3, 4e-3)) | {"scratch": (2e-3, 4e-3, 8e-3)}  # with all labels
 
 
 def schedules(method, per_class):
@@ -61,7 +63,10 @@ def run(method, per_class, draw, rate, held_out, schedule, encoder=ENCODER):
     length = f"{schedule['EPOCHS']}ep-" if per_class == ALL else ""  # there are several
     name = f"labels-{start}{per_class}-{method.replace(', last', '').replace(', ', '-').replace(' ', '-')}-{rate}-{length}draw{draw}"
     settings = {"LABELS_PER_CLASS": per_class, "DRAW": draw, "VALIDATION_IMAGES": held_out, "LEARNING_RATE": rate}
-    settings |= (STARTS | BLOCKS | MUON)[method] | {"ENCODER": encoder, "RUN": name + ("-held-out" if held_out else "")}
+    settings |= (STARTS | BLOCKS | ADAMW)[method] | {
+        "ENCODER": encoder,
+        "RUN": name + ("-held-out" if held_out else ""),
+    }
     settings |= schedule | {"WARMUP_EPOCHS": min(5, schedule["EPOCHS"] // 4)}
     return notebooks.run(CLASSIFICATION, **settings)
 
@@ -125,8 +130,9 @@ def main(*words):
     usual = list(plans)
     plans[str(ALL)] = [(ALL, method, ALL_RATES[method]) for method in STARTS]
     few = [*((10, method) for method in STARTS), *((50, method) for method in STARTS | BLOCKS)]
-    plans["muon"] = [(number, f"{method}, Muon", RATES[f"{method}, Muon"]) for number, method in few]
-    plans["muon"] += [(ALL, f"{method}, Muon", ALL_RATES[f"{method}, Muon"]) for method in STARTS]
+    few = [(number, f"{method}, AdamW") for number, method in few]
+    plans["adamw"] = [(number, method, RATES[method]) for number, method in few if method in ADAMW]
+    plans["adamw"] += [(ALL, f"{method}, AdamW", ALL_RATES[f"{method}, AdamW"]) for method in STARTS]
     if named or not set(words) <= set(plans):
         sys.exit(
             f"{' '.join([*words, *named])!r} must be among {', '.join(plans)}: numbers of labels a class, how many blocks learn, or another optimiser."
@@ -134,7 +140,7 @@ def main(*words):
     if not (ROOT / encoder / "encoder.keras").exists():
         sys.exit(f"{encoder} holds no encoder.keras: ENCODER names a folder such as {ENCODER}.")
     alike = encoder != ENCODER and sizes(encoder) == sizes(ENCODER)
-    left_out = ("scratch", "scratch, Muon", "probe, untrained") if alike else ()
+    left_out = ("scratch", "scratch, AdamW", "probe, untrained") if alike else ()
     prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
     for plan in words or usual:
         for per_class, method, rates in (line for line in plans[plan] if line[1] not in left_out):

@@ -35,7 +35,6 @@ ROWS = {  # the predecessor's linear probes after 100 epochs, one run each, test
 BASE = "mae-6x2-mask75-100ep"
 HOG = "mae-6x2-mask75-hog-50ep"  # of the same sizes; the predecessor has no such row
 TARGETS = {None: "pixels", "hog": "histograms of oriented gradients"}  # by variant, a key of ablations/variants.py
-CLASSIFIER, CLASSIFIER_PUBLISHED = "classifier-3-100ep", "about 76 % after 100 epochs"
 OTHER_LOSS = ("target", "mask ratio", "patch size")  # factors whose validation loss is not that of the base
 JUDGED = {"probe": "linear probe", "blocks": "all blocks", "neighbours": "neighbours"}  # columns of logs/ablations.csv
 METHODS = {  # of logs/labels.csv
@@ -46,6 +45,9 @@ METHODS = {  # of logs/labels.csv
 }
 BLOCKS = {f"fine-tuned, last {number}": f"the last {number}" if number else "none" for number in (0, 1, 2, 4)}
 BLOCKS["fine-tuned"] = "all 6, and what embeds the patches"  # methods of the same table: which blocks learn
+CORRUPTED = {  # of logs/corruptions.csv: few labels with AdamW
+    method if "probe" in method else f"{method}, AdamW": heading for method, heading in METHODS.items()
+}
 CELLS = {  # of logs/elpv.csv: the encoder's weights, and what learns
     ("untrained", "all"): "from scratch",
     ("untrained", "probe"): "linear probe, untrained",
@@ -146,15 +148,6 @@ def results():
         ours = [means(run, test) for test in TESTS[:2]]
         rows.append([name, f"{s['mask_ratio']:.2f}", s["epochs"], ROWS.get(run, ""), *ours, 1 + len(seeds(run))])
     return table(rows)
-
-
-def baseline():
-    """One sentence on the supervised run."""
-    card, score = log(CLASSIFIER, "card"), log(CLASSIFIER, "results")
-    return (
-        f"An older run from scratch, {card['layers']} layers, {card['epochs']} epochs, with crops alone, no blends and no smoothed labels: **{score['accuracy']:.2f} %** "
-        f"(published: {CLASSIFIER_PUBLISHED}, with 40,000 images; one run, seed {card['settings']['seed']}; [logs](logs/{CLASSIFIER}))."
-    )
 
 
 def details():
@@ -352,7 +345,7 @@ def labels():
 def recipe(method):
     """A method of logs/labels.csv in words, with its optimiser."""
     start, _, optimiser = method.partition(", ")
-    return f"{METHODS[start]}, {optimiser or 'AdamW'}"
+    return f"{METHODS[start]}, {optimiser or 'Muon'}"
 
 
 def all_labels():
@@ -362,10 +355,10 @@ def all_labels():
     for run in classifiers():
         s = log(run, "settings")
         if s.get("labels_per_class") == 5000 and s["blend"]:
-            method = ("fine-tuned" if s["pretrained"] else "scratch") + ", Muon" * s.get("muon", False)
+            method = ("fine-tuned" if s["pretrained"] else "scratch") + ", AdamW" * (not s.get("muon"))
             files[method, s["epochs"], s["learning_rate"]] = f"[weights](weights/{run})"
     lines = [["start", "epochs with labels", "work, in epochs with labels", "learning rate", "accuracy", ""]]
-    for row in sorted(rows, key=lambda row: int(row["epochs"])):
+    for row in sorted(rows, key=lambda row: ("AdamW" in row["method"], int(row["epochs"]))):
         work = int(row["epochs"]) + PRETRAINING_WORK * row["method"].startswith("fine-tuned")
         told = recipe(row["method"]), row["epochs"], work, row["learning_rate"], f"{float(row['accuracy']):.2f}"
         key = row["method"], int(row["epochs"]), float(row["learning_rate"])
@@ -398,11 +391,11 @@ def tuned_blocks():
 
 
 def two_optimisers():
-    """Few labels with Muon and without: mean and standard deviation over the draws, as far as both are measured."""
+    """Few labels with AdamW alone and with Muon: mean and standard deviation over the draws, as far as both are measured."""
     lines = [["labels a class", "start", "blocks that learn", "AdamW", "Muon"]]
     for number in (10, 50):
         for method in ("scratch", *list(BLOCKS)[:0:-1]):  # with no block there is nothing for Muon
-            draws = [few_labels([way]).get((number, way)) for way in (method, f"{method}, Muon")]
+            draws = [few_labels([way]).get((number, way)) for way in (f"{method}, AdamW", method)]
             if all(draws):
                 start, blocks = method.partition(", last")[0], BLOCKS.get(method, BLOCKS["fine-tuned"])
                 lines.append([number, METHODS[start], blocks, *(spread(found, 2) for found in draws)])
@@ -429,7 +422,7 @@ def corruptions():
     names = [name for name in rows[0] if name not in "model draw encoder hardware keras commit".split()]
     return {
         model: {name: [float(row[name]) for row in rows if row["model"] == model] for name in names}
-        for model in METHODS
+        for model in CORRUPTED
     }
 
 
@@ -447,16 +440,16 @@ def robustness():
         means = [statistics.mean(draw) for draw in zip(*others)]
         kept = [100 * (mean - 10) / (accuracy - 10) for mean, accuracy in zip(means, clean)]  # guessing has 10
         labelled = "all 50,000" if "probe" in model else "50 a class"
-        lines.append([METHODS[model], labelled, spread(clean), spread(means), spread(kept), len(clean)])
+        lines.append([CORRUPTED[model], labelled, spread(clean), spread(means), spread(kept), len(clean)])
     return table(lines)
 
 
 def each_corruption():
     """The same for each corruption."""
     found = corruptions()
-    labelled = {model: "50,000 labels" if "probe" in model else "50 labels a class" for model in METHODS}
-    lines = [["corruption", *(f"{METHODS[model]}, {labelled[model]}" for model in METHODS)]]
-    lines += [[name, *(spread(found[model][name]) for model in METHODS)] for name in found["scratch"]]
+    labelled = {model: "50,000 labels" if "probe" in model else "50 labels a class" for model in CORRUPTED}
+    lines = [["corruption", *(f"{CORRUPTED[model]}, {labelled[model]}" for model in CORRUPTED)]]
+    lines += [[name, *(spread(found[model][name]) for model in CORRUPTED)] for name in found["probe"]]
     return table(lines)
 
 
@@ -571,7 +564,7 @@ def elpv_unseen():
 
 
 DOCUMENTS = {  # the marked parts of each, by the functions that make them
-    "README.md": (quickstart, results, labels, all_labels, baseline, bench, split),
+    "README.md": (quickstart, results, labels, all_labels, bench, split),
     "logs/README.md": (details, every_seed),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),

@@ -202,24 +202,26 @@ def test_muon_trains_the_blocks_of_a_classifier(classify):
 
 
 def test_another_optimiser(given):
-    """With Muon the same is measured as with AdamW, from scratch with higher rates on offer."""
-    few_labels.main("muon")
-    muon, given[:] = list(given), []
-    assert all(s["MUON"] for s in muon)
+    """With AdamW the same is measured as with Muon, from scratch with lower rates on offer; but not with no block, where
+    Muon has nothing to train."""
+    few_labels.main("adamw")
+    adamw, given[:] = list(given), []
+    assert all(s["MUON"] is False for s in adamw)
     few_labels.main("10", "50", "blocks", "5000")
-    assert not any("MUON" in s for s in given)
+    assert notebooks.parameters(notebooks.CLASSIFICATION)["MUON"] and not any("MUON" in s for s in given)
+    given[:] = [s for s in given if s.get("TUNED_BLOCKS") != 0]
 
     def told(settings, held_out):
         names = "PRETRAINED TUNED_BLOCKS LABELS_PER_CLASS DRAW EPOCHS BATCH_SIZE VALIDATION_IMAGES".split()
         return [[s.get(n) for n in names] for s in settings if bool(s["VALIDATION_IMAGES"]) == held_out]
 
     for held_out in (True, False):
-        assert told(muon, held_out) == told(given, held_out)
+        assert told(adamw, held_out) == told(given, held_out)
     rates = [
         {s["LEARNING_RATE"] for s in kind if s["VALIDATION_IMAGES"] == 5000 and not s["PRETRAINED"]}
-        for kind in (muon, given)
+        for kind in (adamw, given)
     ]
-    assert rates == [{2e-3, 4e-3, 8e-3}, {1e-3, 2e-3, 4e-3}]
+    assert rates == [{1e-3, 2e-3, 4e-3}, {2e-3, 4e-3, 8e-3}]
 
 
 def test_work_of_pretraining(mae):
