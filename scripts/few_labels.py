@@ -1,10 +1,11 @@
 """What few labels are worth: regular-classification.ipynb from scratch and fine-tuned, and linear probes, into logs/labels.csv.
 
-    python scripts/few_labels.py [10] [50] [500] [blocks] [5000] [adamw] [ENCODER=weights/NAME]
+    python scripts/few_labels.py [10] [50] [500] [blocks] [longer] [5000] [adamw] [ENCODER=weights/NAME]
 
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
 "blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9).
+"longer" trains ten times as long from scratch, with 50 labels a class and the rate that was best for the usual length.
 "5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there is
 a second run, with as much work as pre-training and fine-tuning together.
 "adamw" is 10, 50, blocks and 5000 with AdamW for all weights, where the others have Muon for the matrices of the blocks.
@@ -60,7 +61,7 @@ def schedules(method, per_class):
 def run(method, per_class, draw, rate, held_out, schedule, encoder=ENCODER):
     """The folder of one run of the notebook."""
     start = "" if encoder == ENCODER else f"{pathlib.Path(encoder).name}-"
-    length = f"{schedule['EPOCHS']}ep-" if per_class == ALL else ""  # there are several
+    length = "" if schedule == SCHEDULES.get(per_class) else f"{schedule['EPOCHS']}ep-"
     name = f"labels-{start}{per_class}-{method.replace(', last', '').replace(', ', '-').replace(' ', '-')}-{rate}-{length}draw{draw}"
     settings = {"LABELS_PER_CLASS": per_class, "DRAW": draw, "VALIDATION_IMAGES": held_out, "LEARNING_RATE": rate}
     settings |= (STARTS | BLOCKS | ADAMW)[method] | {
@@ -128,6 +129,7 @@ def main(*words):
     plans = {str(number): [(number, method, RATES[method]) for method in (*STARTS, *PROBES)] for number in SCHEDULES}
     plans["blocks"] = [(50, method, RATES[method]) for method in BLOCKS]
     usual = list(plans)
+    plans["longer"] = [(50, "scratch", RATES["scratch"])]
     plans[str(ALL)] = [(ALL, method, ALL_RATES[method]) for method in STARTS]
     few = [*((10, method) for method in STARTS), *((50, method) for method in STARTS | BLOCKS)]
     few = [(number, f"{method}, AdamW") for number, method in few]
@@ -146,6 +148,8 @@ def main(*words):
         for per_class, method, rates in (line for line in plans[plan] if line[1] not in left_out):
             measure = prober(encoder) if method in PROBES else functools.partial(train, encoder=encoder)
             short, long, draws = schedules(method, per_class)
+            if plan == "longer":
+                long = [short | {"EPOCHS": 10 * short["EPOCHS"]}]
             held_out = min(2 * per_class, 5000)
             tries = [row(measure, method, per_class, 0, rate, held_out, short, encoder) for rate in rates]
             best = notebooks.best_rate(tries)

@@ -523,8 +523,7 @@ def quickstart():
 
 
 def plan(name="", *words):
-    """(notebook, parameters) of the run in logs/<name>/, as far as the notebook still has them, or with SEED=<n> that of
-    another seed; exits if there is no such run."""
+    """(notebook, parameters) of the run in logs/<name>/, or with SEED=<n> those of another seed; exits if there is no such run."""
     path = ROOT / "logs" / name / "settings.json"
     if not name or not path.exists():
         known = sorted(file.parent.name for file in ROOT.glob("logs/*/settings.json"))
@@ -532,14 +531,7 @@ def plan(name="", *words):
     settings = {key.upper(): value for key, value in read(path).items() if value != ""}
     notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION
     known = parameters(notebook)
-    older = {"FUSE_BLOCKS": False, "MUON": False, "PRETRAINED": False, "BLEND": False, "LABEL_SMOOTHING": 0.0}
-    older |= {"LABELS_PER_CLASS": 5000, "ENCODER": "weights/mae-3x1-mask75-100ep"}  # runs that do not name these
-    kept = {key: value for key, value in (older | settings).items() if key in known}
-    if any(known[key] != value for key, value in older.items() if key in set(known) - set(settings)):
-        commit = read(path.with_name("card.json"))["commit"][:7]
-        print(
-            f"{name} was trained by an earlier notebook (commit {commit}): this trains today's model with its settings."
-        )
+    kept = {key: value for key, value in settings.items() if key in known}
     seed = parse(words, {"SEED": kept["SEED"]}).get("SEED", kept["SEED"])
     again = kept | {"SEED": seed, "RUN": f"{name}-again" if seed == kept["SEED"] else f"{name}-seed{seed}"}
     if "VARIANT" in settings:

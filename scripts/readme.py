@@ -315,9 +315,10 @@ def of_encoder(rows, run=BASE):
     return [row for row in rows if encoder.startswith(row["encoder"])]
 
 
-def few_labels(methods=METHODS, run=BASE):
+def few_labels(methods=METHODS, run=BASE, times=1):
     """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images, with the rate that was
-    best on the held-out ones; of the numbers of labels for which all `methods` are measured with the encoder of this run."""
+    best on the held-out ones; of the numbers of labels for which all `methods` are measured with the encoder of this run.
+    times=10 are the runs that took ten times as many epochs as those that chose the rate."""
     groups = {}
     for row in of_encoder(rows_of("labels"), run):
         if row["labels_per_class"] != "5000":  # those are runs of several lengths
@@ -325,8 +326,9 @@ def few_labels(methods=METHODS, run=BASE):
     found = {}
     for key, group in groups.items():
         tries = [row for row in group if row["held_out"] != "0"]
-        rate = best_rate(tries)
-        chosen = [row for row in group if row["held_out"] == "0" and row["learning_rate"] == rate]
+        wanted = best_rate(tries), str(times * int(tries[0]["epochs"]))
+        tested = [row for row in group if row["held_out"] == "0"]
+        chosen = [row for row in tested if (row["learning_rate"], row["epochs"]) == wanted]
         found[key] = [float(row["accuracy"]) for row in sorted(chosen, key=lambda row: row["draw"])]
     whole = {number for number, _ in found if all(len(found.get((number, method), [])) > 2 for method in methods)}
     return {key: found[key] for key in sorted(found) if key[0] in whole and key[1] in methods}
@@ -403,10 +405,11 @@ def two_optimisers():
 
 
 def two_encoders():
-    """Few labels for the encoder that predicts histograms, beside the one that predicts pixels and random weights."""
+    """Few labels, with AdamW, for the encoder that predicts histograms, beside the one that predicts pixels and random weights."""
     lines = [["labels a class", "what learns", "random weights", "pixels, 100 epochs", f"{TARGETS['hog']}, 50 epochs"]]
-    random = {"probe": "probe, untrained", "fine-tuned": "scratch"}
-    learns = {"probe": "a linear layer", "fine-tuned, last 1": "that and the last block", "fine-tuned": "everything"}
+    random = {"probe": "probe, untrained", "fine-tuned, AdamW": "scratch, AdamW"}
+    learns = {"probe": "a linear layer", "fine-tuned, last 1, AdamW": "that and the last block"}
+    learns["fine-tuned, AdamW"] = "everything"
     for number in (10, 50):
         for method, told in learns.items():
             runs = few_labels([random.get(method)]), few_labels([method]), few_labels([method], HOG)
