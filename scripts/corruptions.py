@@ -1,14 +1,13 @@
-"""What common corruptions of the test images do to models with and without pre-training, into logs/corruptions.csv.
+"""What common corruptions of the test images do to released models with and without pre-training, into logs/corruptions.csv.
 
 The fifteen of Hendrycks and Dietterich (arXiv 1903.12261) with their strengths of severity 3 of 5 for CIFAR-10, written for
 arrays and drawn anew. So these are not the images of CIFAR-10-C: glass and zoom blur, elastic transform and fog differ in
 detail, and frost is a random texture instead of photographs of ice. Rows that are there are left alone.
 """
 
-import csv
+import functools
 import io
 import os
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,7 +22,9 @@ import notebooks
 from notebooks import ROOT, read
 
 TABLE = ROOT / "logs" / "corruptions.csv"
-LABELS = 50  # a class, for the classifiers from scratch and fine-tuned
+MODELS = dict.fromkeys(few_labels.PROBES, f"{few_labels.ENCODER}/encoder.keras")  # by method: all saw 50,000 labels
+MODELS["scratch"] = "weights/classifier-6-scratch-57ep/classifier.keras"
+MODELS["fine-tuned"] = "weights/classifier-6-fine-tuned-20ep/classifier.keras"
 
 # Each takes images x (M, S, S, 3), values 0-1, and a NumPy random generator, and returns the same; values may leave 0-1.
 
@@ -208,13 +209,8 @@ def corrupt(images, name):
     return (255 * np.clip(changed, 0, 1)).round().astype("uint8")
 
 
-def encoder_digest():
-    """SHA-256 of the encoder that all models start from."""
-    return notebooks.sha256(ROOT / few_labels.ENCODER / "encoder.keras")
-
-
-def probe(tools, data, trained):
-    """Answers to images, as a function: a linear probe on the encoder's final tokens, with the rate that logs/ says was chosen."""
+def probe(trained, tools, data):
+    """Scores of images, as a function: a linear probe on the encoder's final tokens, with the rate that logs/ says was chosen."""
     encoder = few_labels.load_encoder(trained)
     chosen = read(ROOT / "logs" / few_labels.ENCODER.split("/")[-1] / "probe.json")["test"]["probe, final tokens"]
     rate = chosen["trained" if trained else "untrained"]["learning_rate"]
@@ -223,40 +219,24 @@ def probe(tools, data, trained):
     return lambda x: tools["linear_probe"](known, data[1], tools["pooled_features"](pooled, x)[:, -1], rate)
 
 
-def classifier(method, draw):
-    """The same: the run of `make labels` that learned all weights from few labels, trained now if runs/ does not hold it."""
-    with open(few_labels.TABLE) as file:
-        rows = [row for row in csv.DictReader(file) if encoder_digest().startswith(row["encoder"])]
-    rows = [row for row in rows if (row["labels_per_class"], row["method"]) == (str(LABELS), method)]
-    tries = [row for row in rows if row["held_out"] != "0"]
-    if not tries:
-        sys.exit(
-            f"logs/labels.csv has no run of this encoder with {LABELS} labels a class: run `make labels N={LABELS}`."
-        )
-    rate = float(notebooks.best_rate(tries))
-    folder = few_labels.run(method, LABELS, draw, rate, 0, few_labels.SCHEDULES[LABELS])
-    model = keras.saving.load_model(folder / "classifier.keras")
-    return lambda x: model.predict(x, batch_size=500, verbose=0)
+def classifier(path):
+    """The same: a released classifier."""
+    return functools.partial(keras.saving.load_model(ROOT / path).predict, batch_size=500, verbose=0)
 
 
 def main():
     """Fill the table."""
     tools = notebooks.definitions(notebooks.PROBE)
     data = tools["load_cifar10"](ROOT / "data")
-    models = {
-        ("probe, untrained", 0): lambda: probe(tools, data, False),
-        ("probe", 0): lambda: probe(tools, data, True),
-    }
-    for draw in few_labels.DRAWS:
-        for method in ("scratch, AdamW", "fine-tuned, AdamW"):
-            models[method, draw] = lambda method=method, draw=draw: classifier(method, draw)
-    for (name, draw), build in models.items():
+    for name, path in MODELS.items():
 
-        def measure(build=build):
-            scores = build()(np.concatenate([corrupt(data[2], corruption) for corruption in NAMES]))
+        def measure(name=name, path=path):
+            trained = few_labels.PROBES.get(name)
+            score = classifier(path) if trained is None else probe(trained, tools, data)
+            scores = score(np.concatenate([corrupt(data[2], corruption) for corruption in NAMES]))
             return dict(zip(NAMES, [tools["accuracy"](part, data[3]) for part in np.split(scores, len(NAMES))]))
 
-        notebooks.row_once(TABLE, {"model": name, "draw": draw, "encoder": encoder_digest()[:12]}, measure)
+        notebooks.row_once(TABLE, {"model": name, "weights": notebooks.sha256(ROOT / path)[:12]}, measure)
 
 
 if __name__ == "__main__":

@@ -45,9 +45,6 @@ METHODS = {  # of logs/labels.csv
 }
 BLOCKS = {f"fine-tuned, last {number}": f"the last {number}" if number else "none" for number in (0, 1, 2, 4)}
 BLOCKS["fine-tuned"] = "all 6, and what embeds the patches"  # methods of the same table: which blocks learn
-CORRUPTED = {  # of logs/corruptions.csv: few labels with AdamW
-    method if "probe" in method else f"{method}, AdamW": heading for method, heading in METHODS.items()
-}
 CELLS = {  # of logs/elpv.csv: the encoder's weights, and what learns
     ("untrained", "all"): "from scratch",
     ("untrained", "probe"): "linear probe, untrained",
@@ -420,12 +417,13 @@ def two_encoders():
 
 
 def corruptions():
-    """{model: {corruption: accuracies in % of the draws}} of logs/corruptions.csv; "none" are the test images as they are."""
-    rows = of_encoder(rows_of("corruptions"))
-    names = [name for name in rows[0] if name not in "model draw encoder hardware keras commit".split()]
+    """{model: {corruption: accuracy in %}} of logs/corruptions.csv; "none" are the test images as they are."""
+    rows = {row["model"]: row for row in rows_of("corruptions")}
+    other = "model weights hardware keras commit".split()
     return {
-        model: {name: [float(row[name]) for row in rows if row["model"] == model] for name in names}
-        for model in CORRUPTED
+        model: {name: float(value) for name, value in rows[model].items() if name not in other}
+        for model in METHODS
+        if model in rows
     }
 
 
@@ -437,22 +435,19 @@ def spread(values, digits=1):
 
 def robustness():
     """What corruptions of the test images cost, on average."""
-    lines = [["model", "labels", "test images", "corrupted, mean of 15", "kept", "draws"]]
-    for model, accuracies in corruptions().items():
-        clean, *others = accuracies.values()
-        means = [statistics.mean(draw) for draw in zip(*others)]
-        kept = [100 * (mean - 10) / (accuracy - 10) for mean, accuracy in zip(means, clean)]  # guessing has 10
-        labelled = "all 50,000" if "probe" in model else "50 a class"
-        lines.append([CORRUPTED[model], labelled, spread(clean), spread(means), spread(kept), len(clean)])
+    lines = [["model", "test images", "corrupted, mean of 15", "kept"]]
+    for model, (clean, *others) in ((model, found.values()) for model, found in corruptions().items()):
+        mean = statistics.mean(others)
+        kept = 100 * (mean - 10) / (clean - 10)  # guessing has 10
+        lines.append([METHODS[model], *(f"{value:.1f}" for value in (clean, mean, kept))])
     return table(lines)
 
 
 def each_corruption():
     """The same for each corruption."""
     found = corruptions()
-    labelled = {model: "50,000 labels" if "probe" in model else "50 labels a class" for model in CORRUPTED}
-    lines = [["corruption", *(f"{CORRUPTED[model]}, {labelled[model]}" for model in CORRUPTED)]]
-    lines += [[name, *(spread(found[model][name]) for model in CORRUPTED)] for name in found["probe"]]
+    lines = [["corruption", *(METHODS[model] for model in found)]]
+    lines += [[name, *(f"{row[name]:.1f}" for row in found.values())] for name in found["probe"]]
     return table(lines)
 
 

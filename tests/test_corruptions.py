@@ -95,34 +95,6 @@ def test_fog_is_as_coarse_as_that_of_the_authors():
     assert np.abs(np.diff(texture, axis=1)).mean() == pytest.approx(0.021, abs=0.006)
 
 
-def test_classifier_has_the_rate_that_held_out_images_chose(monkeypatch, tmp_path, one_sentence):
-    """And the encoder of the other models; the folder is that of the run."""
-    ours, asked = corruptions.encoder_digest()[:12], []
-    lines = ["labels_per_class,method,draw,learning_rate,held_out,encoder,accuracy"]
-    lines += [f"50,scratch,0,{rate},100,{ours},{a}" for rate, a in ((0.001, 30), (0.004, 40))]
-    lines += [
-        f"50,scratch,0,0.001,0,{ours},90",
-        "50,scratch,0,0.016,100,another,99",
-        f"50,fine-tuned,0,0.016,100,{ours},99",
-    ]
-    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
-    monkeypatch.setattr(corruptions.few_labels, "TABLE", tmp_path / "labels.csv")
-    monkeypatch.setattr(
-        corruptions.notebooks,
-        "run",
-        lambda _, **settings: asked.append(settings) or tmp_path / settings["RUN"],
-    )
-    monkeypatch.setattr(corruptions.keras.saving, "load_model", lambda path: asked.append(path))
-    corruptions.classifier("scratch", 2)
-    settings, path = asked
-    assert settings["LEARNING_RATE"] == 0.004 and settings["DRAW"] == 2 and not settings["PRETRAINED"]
-    assert path.parent.name == settings["RUN"]
-    (tmp_path / "labels.csv").write_text(lines[0] + "\n")
-    with pytest.raises(SystemExit) as stop:
-        corruptions.classifier("scratch", 2)
-    one_sentence(str(stop.value))
-
-
 def test_jpeg_is_that_of_pillow(cifar10):
     file = io.BytesIO()
     Image.fromarray(cifar10[2][3]).save(file, "JPEG", quality=58)
@@ -186,7 +158,7 @@ def test_each_accuracy_is_that_of_its_corruption(monkeypatch, tmp_path, cifar10)
     monkeypatch.setattr(corruptions, "classifier", build)
     corruptions.main()
     rows = list(csv.DictReader((tmp_path / "corruptions.csv").open()))
-    assert len(rows) == len(built) == 2 + 2 * 3
+    assert len(rows) == len(built) == 4
     assert {row["none"] for row in rows} == {"100.0"}
     assert {row[name] for row in rows for name in corruptions.NAMES[1:]} == {"0.0"}
     corruptions.main()
