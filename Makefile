@@ -29,7 +29,7 @@ distribute: data  ## pre-train on several devices or machines, on JAX: docs/scal
 probe: data  ## run linear-probe.ipynb: make probe RUN=probe-deep ENCODER=runs/deep
 	$(BIN)/python scripts/notebooks.py linear-probe.ipynb $(PARAMETERS)
 
-classify: data  ## run regular-classification.ipynb: make classify RUN=scratch PRETRAINED=False
+classify: data  ## run regular-classification.ipynb: make classify RUN=scratch PRETRAINED=False LEARNING_RATE=0.016
 	$(BIN)/python scripts/notebooks.py regular-classification.ipynb $(PARAMETERS)
 
 labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labels.csv: make labels, or N="10 50", N=blocks, N=longer, N=5000, N=adamw, or with another ENCODER

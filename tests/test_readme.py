@@ -389,7 +389,7 @@ def test_what_the_readme_says_of_all_labels():
     assert f"as often as {notebooks.PRETRAINING_WORK} epochs with labels" in README
     images = (few_labels.SCHEDULES[number]["BATCH_SIZE"] * 500 for number in (50, 10))
     times = [round(notebooks.PRETRAINING_WORK * 50_000 / number) for number in images]
-    told = "was {} times the work of these steps with 50 labels, and {} times with 10.".format(*times)
+    told = "was {} times the work of these steps, and with 10 a class {} times.".format(*times)
     assert told in README
     assert f"done once, was {times[0]} times that work" in text
 
@@ -404,7 +404,10 @@ def test_what_is_said_of_two_encoders():
     for (number, _), (ours, theirs) in found.items():
         assert all(a > b for a, b in zip(ours, theirs, strict=True)) and f"| {number} |" in LABELS
     best = statistics.mean(found[50, "fine-tuned, last 1, AdamW"][0])
-    assert f"tried there: {best:.1f} with 50 labels and the last block tuned" in README
+    told = (
+        f"it has {best:.1f}, and this one {statistics.mean(found[50, 'fine-tuned, last 1, AdamW'][1]):.1f}."
+    )
+    assert f"With 50 labels a class and the last block tuned {told}" in README
     rows = readme.rows_of("labels")
     last = [
         row for row in readme.of_encoder(rows, readme.HOG) if row["method"] == "fine-tuned, last 1, AdamW"
@@ -555,6 +558,8 @@ def test_what_is_said_of_tuned_blocks():
     low, *_, high = sorted(statistics.mean(draws) for draws in some)
     assert sum(four > one for one, four in zip(best, some[2], strict=True)) == 1
     assert "four are ahead of it in one draw" in LABELS
+    behind = [b - a for other in (best, some[2]) for a, b in zip(some[1], other, strict=True)]
+    assert f"by {min(behind):.1f} to {max(behind):.1f} points" in LABELS and min(behind) > 0
     assert f"tuning all: {low:.1f} to {high:.1f} against {statistics.mean(every):.1f}." in README
 
 
@@ -691,6 +696,8 @@ def test_what_the_notebooks_say_of_their_runs():
     rates = {row["learning_rate"] for row in rows if row["held_out"] == "0"}
     assert rates == {"0.016"} and "took a higher learning rate, 0.016" in text
     assert readme.log("few-labels", "results")["accuracy"] == tuned
+    outputs = json.dumps(notebooks.cells(notebooks.CLASSIFICATION, "code"))
+    assert f"{tuned:.2f} % of 10000 test images" in outputs
 
 
 def test_validation_rows_are_not_told_as_tests(monkeypatch, tmp_path):
