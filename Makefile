@@ -3,10 +3,12 @@ REPOSITORY =
 
 PYTHON ?= python3
 BIN = .venv/bin
-# NAME='value' of each variable on the command line, quoted for the shell; those that make itself or Keras reads are left out.
+# NAME='value' of each variable on the command line, quoted for the shell; those that make itself or Keras reads are left out,
+# and $(call but,NAME) leaves out NAME, too.
 NAMES = $(sort $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word))))))
 OURS = PYTHON REPOSITORY KERAS_BACKEND TF_CPP_MIN_LOG_LEVEL GLIBC_TUNABLES
-PARAMETERS = $(foreach name,$(filter-out $(OURS),$(NAMES)),$(if $(filter command,$(origin $(name))),$(name)='$(subst ','\'',$(value $(name)))'))
+but = $(foreach name,$(filter-out $(OURS) $(1),$(NAMES)),$(if $(filter command,$(origin $(name))),$(name)='$(subst ','\'',$(value $(name)))'))
+PARAMETERS = $(but)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Linux then gives large arrays pages of 2 MB instead of 4 kB. `make bench` also times training without.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
@@ -33,16 +35,16 @@ classify: data  ## run regular-classification.ipynb: make classify RUN=scratch P
 	$(BIN)/python scripts/notebooks.py regular-classification.ipynb $(PARAMETERS)
 
 labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labels.csv: make labels, or N="10 50", N=blocks, N=longer, N=5000, N=adamw, or with another ENCODER
-	$(BIN)/python scripts/few_labels.py $(N) $(if $(ENCODER),ENCODER='$(ENCODER)')
+	$(BIN)/python scripts/few_labels.py $(N) $(call but,N)
 
 corruptions: data .venv/ready-dev  ## noise, blur, weather and JPEG on the test images, with and without pre-training, into logs/corruptions.csv
 	$(BIN)/python scripts/corruptions.py
 
 ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make ablate NAME=cross-50 SEED=1
-	$(BIN)/python ablations/ablate.py $(NAME) $(if $(SEED),SEED=$(SEED))
+	$(BIN)/python ablations/ablate.py $(NAME) $(call but,NAME)
 
 variant: data  ## one try of ablations/README.md trained like the released rows, into runs/; any parameter can follow: make variant NAME=hog
-	$(BIN)/python ablations/ablate.py variant $(NAME) $(filter-out NAME=%,$(PARAMETERS))
+	$(BIN)/python ablations/ablate.py variant $(NAME) $(call but,NAME)
 
 elpv: data .venv/ready-dev  ## does pre-training help to find broken solar cells? into logs/elpv.csv: docs/own-images.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check elpv-dataset==1.0.0.post1
@@ -53,13 +55,13 @@ bench: data .venv-jax/ready .venv-torch/ready  ## how fast it is, beside PyTorch
 	$(BIN)/python ablations/bench.py
 
 repeat: data  ## repeat a run from logs/ with the settings it had, or with another SEED: make repeat OF=mae-9x3-mask75-100ep
-	$(BIN)/python scripts/notebooks.py repeat $(OF) $(if $(SEED),SEED=$(SEED))
+	$(BIN)/python scripts/notebooks.py repeat '$(OF)' $(call but,OF)
 
 lab: .venv/ready  ## open Jupyter
 	$(BIN)/jupyter lab
 
 release: .venv/ready  ## copy a finished run to weights/ and logs/: make release RUN=long AS=mae-9x3-mask75-100ep
-	$(BIN)/python scripts/release.py publish $(RUN) $(AS)
+	$(BIN)/python scripts/release.py publish '$(RUN)' '$(AS)'
 	$(BIN)/python scripts/readme.py
 
 results: .venv/ready  ## rebuild the README's tables from logs/

@@ -235,24 +235,18 @@ def compare(contenders):
     return rows
 
 
-def main(*tries):
+def main():
     """Measure, and write logs/bench/."""
-    if not set(tries) <= set(VARIANTS):
-        sys.exit(f"{' '.join(tries)!r} must be names of tries, of {', '.join(VARIANTS)}.")
     os.environ |= SETTINGS
     record = notebooks.provenance() | {"GFLOP/s of a large matrix product": ceiling()}
-    if tries:
-        contenders = {name: (".venv", "ours", name) for name in ("base", *tries)}
-    else:
-        contenders = CONTENDERS
-        record["seconds"] = whole_probe()
-    record |= {"steps a round": STEPS, "images a step": BATCH, "contenders": compare(contenders)}
+    record["seconds"] = whole_probe()
+    record |= {"steps a round": STEPS, "images a step": BATCH, "contenders": compare(CONTENDERS)}
     record["GFLOP an image"] = work(notebooks.parameters(notebooks.PRETRAINING))
     folder = ROOT / "logs" / "bench"
     folder.mkdir(exist_ok=True)
-    name = "ablations" if tries else "gpu" if "gpu" in record["hardware"].split(";")[-1].lower() else "cpu"
+    name = "gpu" if "gpu" in record["hardware"].split(";")[-1].lower() else "cpu"
     notebooks.write(folder / f"{name}.json", record)
 
 
 if __name__ == "__main__":
-    worker(*sys.argv[2:]) if sys.argv[1:2] == ["worker"] else main(*sys.argv[1:])
+    worker(*sys.argv[2:]) if sys.argv[1:2] == ["worker"] else main()

@@ -122,7 +122,7 @@ def main(*words):
             "give the command to all of them again, and training goes on from the last finished epoch."
         )
     if number == 0:
-        notebooks.run(PRETRAINING, **values)
+        notebooks.run(PRETRAINING, processes=count, **values)
         print(f"done: the executed notebook and its results are in runs/{folder.name}/")
 
 

@@ -48,14 +48,11 @@ def masked_encoder(encoder, settings):
     names = ["patch_size", "encoder_width", "encoder_layers", "encoder_heads", "mlp_ratio"]
     patch_size, *sizes = (settings[name] for name in names)
     _, size, _, channels = encoder.input.shape
-    fuse = settings.get("fuse_blocks", False)
     scaling = encoder.get_layer("scale_pixels")
     pixels = -scaling.offset / scaling.scale, 1 / scaling.scale
-    masked = n["build_encoder"](size, patch_size, channels, *sizes, masked=True, fuse=fuse, pixels=pixels)
-    if len(masked.get_weights()) != len(encoder.get_weights()):
-        sys.exit(
-            "This encoder is of an older make, with query, key and value apart: to paint train or choose a newer one."
-        )
+    masked = n["build_encoder"](
+        size, patch_size, channels, *sizes, masked=True, fuse=settings["fuse_blocks"], pixels=pixels
+    )
     masked.set_weights(encoder.get_weights())
     return masked
 

@@ -19,6 +19,7 @@ import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # the probes here leave room for the notebook's process
 
 import keras
 import numpy as np
@@ -58,23 +59,16 @@ def schedules(method, per_class):
     return {"BATCH_SIZE": 256, "EPOCHS": 5}, [{"BATCH_SIZE": 256, "EPOCHS": epochs} for epochs in lengths], DRAWS[:1]
 
 
-def run(method, per_class, draw, rate, held_out, schedule, encoder=ENCODER):
-    """The folder of one run of the notebook."""
+def train(method, per_class, draw, rate, held_out, schedule, encoder=ENCODER):
+    """Accuracy in % and seconds of one run of the notebook, and where it was done: it may have ended long ago."""
     start = "" if encoder == ENCODER else f"{pathlib.Path(encoder).name}-"
     length = "" if schedule == SCHEDULES.get(per_class) else f"{schedule['EPOCHS']}ep-"
     name = f"labels-{start}{per_class}-{method.replace(', last', '').replace(', ', '-').replace(' ', '-')}-{rate}-{length}draw{draw}"
     settings = {"LABELS_PER_CLASS": per_class, "DRAW": draw, "VALIDATION_IMAGES": held_out, "LEARNING_RATE": rate}
-    settings |= (STARTS | BLOCKS | ADAMW)[method] | {
-        "ENCODER": encoder,
-        "RUN": name + ("-held-out" if held_out else ""),
-    }
+    settings |= {"ENCODER": encoder, "RUN": name + ("-held-out" if held_out else "")}
+    settings |= (STARTS | BLOCKS | ADAMW)[method]
     settings |= schedule | {"WARMUP_EPOCHS": min(5, schedule["EPOCHS"] // 4)}
-    return notebooks.run(CLASSIFICATION, **settings)
-
-
-def train(*arguments, encoder):
-    """Accuracy in % and seconds of training of such a run, and where it was done: it may have ended long ago."""
-    folder = run(*arguments, encoder)
+    folder = notebooks.run(CLASSIFICATION, **settings)
     card = read(folder / "card.json")
     done = {key: card[key] for key in ("seconds", "hardware", "commit")} | {"keras": card["versions"]["keras"]}
     return {"accuracy": read(folder / "results.json")["accuracy"]} | done
@@ -122,30 +116,34 @@ class Prober:
         return {"accuracy": self.tools["accuracy"](scores, answers), "seconds": ""}
 
 
-def main(*words):
-    """Fill the table for these numbers of labels a class, or for all."""
-    named = {key: value for key, _, value in (word.partition("=") for word in words) if value}
-    words, encoder = [word for word in words if "=" not in word], named.pop("ENCODER", ENCODER).rstrip("/")
-    plans = {str(number): [(number, method, RATES[method]) for method in (*STARTS, *PROBES)] for number in SCHEDULES}
-    plans["blocks"] = [(50, method, RATES[method]) for method in BLOCKS]
-    usual = list(plans)
-    plans["longer"] = [(50, "scratch", RATES["scratch"])]
-    plans[str(ALL)] = [(ALL, method, ALL_RATES[method]) for method in STARTS]
+def plans():
+    """What each word on the command line measures: (labels a class, method, learning rates to choose from)."""
+    found = {str(number): [(number, method, RATES[method]) for method in (*STARTS, *PROBES)] for number in SCHEDULES}
+    found["blocks"] = [(50, method, RATES[method]) for method in BLOCKS]
+    found["longer"] = [(50, "scratch", RATES["scratch"])]
+    found[str(ALL)] = [(ALL, method, ALL_RATES[method]) for method in STARTS]
     few = [*((10, method) for method in STARTS), *((50, method) for method in STARTS | BLOCKS)]
     few = [(number, f"{method}, AdamW") for number, method in few]
-    plans["adamw"] = [(number, method, RATES[method]) for number, method in few if method in ADAMW]
-    plans["adamw"] += [(ALL, f"{method}, AdamW", ALL_RATES[f"{method}, AdamW"]) for method in STARTS]
-    if named or not set(words) <= set(plans):
+    found["adamw"] = [(number, method, RATES[method]) for number, method in few if method in ADAMW]
+    found["adamw"] += [(ALL, f"{method}, AdamW", ALL_RATES[f"{method}, AdamW"]) for method in STARTS]
+    return found
+
+
+def main(*words):
+    """Fill the table for these words, or with few labels."""
+    named = {key: value for key, _, value in (word.partition("=") for word in words) if value}
+    words, encoder = [word for word in words if "=" not in word], named.pop("ENCODER", ENCODER).rstrip("/")
+    if named or not set(words) <= set(plans()):
         sys.exit(
-            f"{' '.join([*words, *named])!r} must be among {', '.join(plans)}: numbers of labels a class, how many blocks learn, or another optimiser."
+            f"{' '.join([*words, *named])!r} must be among {', '.join(plans())}: numbers of labels a class, or what docs/labels.md says."
         )
     if not (ROOT / encoder / "encoder.keras").exists():
         sys.exit(f"{encoder} holds no encoder.keras: ENCODER names a folder such as {ENCODER}.")
     alike = encoder != ENCODER and sizes(encoder) == sizes(ENCODER)
     left_out = ("scratch", "scratch, AdamW", "probe, untrained") if alike else ()
     prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
-    for plan in words or usual:
-        for per_class, method, rates in (line for line in plans[plan] if line[1] not in left_out):
+    for plan in words or [*map(str, SCHEDULES), "blocks"]:
+        for per_class, method, rates in (line for line in plans()[plan] if line[1] not in left_out):
             measure = prober(encoder) if method in PROBES else functools.partial(train, encoder=encoder)
             short, long, draws = schedules(method, per_class)
             if plan == "longer":

@@ -278,8 +278,9 @@ print(json.dumps({"backend": name, "versions": versions, "hardware": hardware}))
     return json.loads(found.stdout.splitlines()[-1])
 
 
-def run(notebook, **values):
+def run(notebook, processes=1, **values):
     """Execute a notebook with these parameters, and return the run's folder; an error in it ends the program with a sentence.
+    `processes` have trained it, if it was more than this one.
 
     A finished run is left as it is.
     """
@@ -291,7 +292,7 @@ def run(notebook, **values):
     if wrong:
         sys.exit(wrong)
     folder = ROOT / "runs" / settings["run"]
-    open_run(folder, settings)
+    open_run(folder, settings, processes)
     if (folder / "results.json").exists() and (folder / notebook).exists():
         print(f"runs/{folder.name} holds this run, finished: to repeat it choose another RUN", flush=True)
         return folder
@@ -531,6 +532,12 @@ def plan(name="", *words):
     settings = {key.upper(): value for key, value in read(path).items() if value != ""}
     notebook = PRETRAINING if "MASK_RATIO" in settings else CLASSIFICATION
     known = parameters(notebook)
+    lost = known.keys() - settings.keys() - {"IMAGES"}
+    if lost:
+        commit = read(path.with_name("card.json"))["commit"][:7]
+        sys.exit(
+            f"{name} is older than {', '.join(sorted(lost))}: repeat it with the notebook of its commit, {commit}."
+        )
     kept = {key: value for key, value in settings.items() if key in known}
     seed = parse(words, {"SEED": kept["SEED"]}).get("SEED", kept["SEED"])
     again = kept | {"SEED": seed, "RUN": f"{name}-again" if seed == kept["SEED"] else f"{name}-seed{seed}"}

@@ -203,13 +203,8 @@ def gain(pairs, column):
 
 def variants():
     """Every try: means over its seeds, and in brackets how far it is from the base with the same seeds."""
-    benches = [read(path)["contenders"] for path in sorted(LOGS.glob("bench/*.json")) if path.stem != "gpu"]
-    speeds = {
-        name: f"{row['ratio'] / contenders['base']['ratio']:.2f}"
-        for contenders in benches
-        if "base" in contenders
-        for name, row in contenders.items()
-    }
+    timed = log("bench", "cpu")["contenders"]
+    speeds = {name: f"{row['ratio'] / timed['base']['ratio']:.2f}" for name, row in timed.items()}
     speeds["paper"] = speeds.get("this project, TensorFlow", "")
     lines = [["try", "what", *JUDGED.values(), "untrained probe", "validation loss", "speed", "seeds"]]
     for name, pairs in ablations().items():

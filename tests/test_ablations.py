@@ -430,10 +430,3 @@ def test_a_contender_that_fails_is_named(one_sentence):
         bench.hear(process)
     assert "ours x" in str(error.value)
     one_sentence(str(error.value))
-
-
-def test_a_misspelt_try_is_not_timed(one_sentence):
-    with pytest.raises(SystemExit) as error:
-        bench.main("cros-50")
-    assert "cros-50" in str(error.value)
-    one_sentence(str(error.value))

@@ -100,7 +100,8 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(runs, one_sentence):
         _, error = process.communicate(timeout=600)
         assert process.returncode == 0, error
     assert (two / "results.json").exists(), "the first process has run the notebook to its end"
-    assert notebooks.read(two / "card.json")["processes"] == 2
+    card = notebooks.read(two / "card.json")
+    assert card["processes"] == 2 and "went_on_with" not in card, "nothing has changed on the way"
     ours, theirs = state(two), state(one)
     assert ours.keys() == theirs.keys() and len(ours) > 70
     for name, array in ours.items():

@@ -94,7 +94,6 @@ def test_released_weights(card_file):
     "file", sorted(ROOT.glob("weights/mae-*/*.keras")), ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
 def test_the_notebooks_model_with_released_weights_answers_the_same(mae, file):
-    """Also of files from before query, key and value became one layer and the mask token a kernel."""
     released, s = (
         keras.saving.load_model(file),
         json.loads(file.with_name("card.json").read_text())["settings"],
@@ -111,11 +110,7 @@ def test_the_notebooks_model_with_released_weights_answers_the_same(mae, file):
         ours = mae["build_decoder"](64, 48, latents.shape[-1], *sizes)
     theirs = {layer.name: layer.get_weights() for layer in released.layers}
     for layer in (layer for layer in ours.layers if layer.get_weights()):
-        name = layer.name
-        if name not in theirs:
-            parts = [theirs[name.replace("query_key_value", part)] for part in ("query", "key", "value")]
-            theirs[name] = [np.concatenate(same, axis=-1) for same in zip(*parts)]
-        layer.set_weights(theirs[name])
+        layer.set_weights(theirs[layer.name])
     np.testing.assert_allclose(
         ours.predict(inputs, verbose=0), released.predict(inputs, verbose=0), atol=1e-4
     )

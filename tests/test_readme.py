@@ -58,6 +58,17 @@ def test_logged_runs_can_be_repeated(name):
     assert {"images": ""} | logged | {"run": settings["run"]} == settings
 
 
+def test_a_run_older_than_a_parameter_is_not_repeated(monkeypatch, one_sentence):
+    known = notebooks.parameters
+    monkeypatch.setattr(notebooks, "parameters", lambda notebook: known(notebook) | {"NEW": True})
+    with pytest.raises(SystemExit) as stop:
+        notebooks.plan("mae-3x1-mask60-100ep")
+    one_sentence(str(stop.value))
+    assert "older than NEW" in str(stop.value) and readme.log("mae-3x1-mask60-100ep", "card")["commit"][
+        :7
+    ] in str(stop.value)
+
+
 @pytest.mark.parametrize(
     "notebook, picture",
     [
@@ -127,6 +138,8 @@ def test_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = "".join(path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("[adlw]*/*.md")))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
+    words = " ".join(re.findall(r'\bN="?([a-z0-9 ]+)', text)).split()
+    assert words and set(words) <= set(few_labels.plans())
 
 
 FIVE_LINES = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
