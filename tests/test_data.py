@@ -2,14 +2,17 @@
 
 import contextlib
 import functools
+import http.client
 import http.server
 import io
 import os
 import pathlib
 import socket
 import threading
+import urllib.error
 
 import numpy as np
+import pyarrow
 import pytest
 from notebooks import ROOT
 
@@ -144,8 +147,15 @@ def test_no_network(mae, with_train, one_sentence):
     assert [path.name for path in with_train.iterdir()] == ["cifar10-train.bin"]
 
 
-@pytest.mark.parametrize("answer", ["not found", "no parquet", "cut off"])
-def test_broken_download(mae, with_train, answer, one_sentence):
+@pytest.mark.parametrize(
+    "answer, fault",
+    [
+        ("not found", urllib.error.HTTPError),
+        ("no parquet", pyarrow.ArrowInvalid),
+        ("cut off", http.client.IncompleteRead),
+    ],
+)
+def test_broken_download(mae, with_train, answer, fault, one_sentence):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(404 if answer == "not found" else 200)
@@ -159,7 +169,7 @@ def test_broken_download(mae, with_train, answer, one_sentence):
     with served(Handler) as address:
         with pytest.raises(OSError, match="make data") as error:
             mae["load_cifar10"](with_train, address)
-        with pytest.raises(Exception):  # noqa: B017 (the script takes any of them as a reason to try the next source)
+        with pytest.raises(fault):
             download.from_hub(with_train, address)
     one_sentence(str(error.value))
     assert [path.name for path in with_train.iterdir()] == ["cifar10-train.bin"]
