@@ -377,6 +377,8 @@ def test_what_the_readme_says_of_all_labels():
         reached[f"{start}, AdamW", str(number)]
         for start, number in (("fine-tuned", 20), ("scratch", 20), ("scratch", epochs))
     )
+    told = f"({older - long:.1f} points): {opponent:.2f} from scratch, {tuned:.2f} fine-tuned"
+    assert told in LABELS
     told = f"With AdamW alone the lead at equal work is {older - long:.1f} points"
     assert f"{told}, and {older - equal:.1f} where both starts get 20 epochs with labels" in README
     text = prose(notebooks.CLASSIFICATION)
