@@ -307,10 +307,10 @@ def of_encoder(rows, run=BASE):
     return [row for row in rows if encoder.startswith(row["encoder"])]
 
 
-def few_labels(methods=METHODS, run=BASE, times=1):
+def few_labels(methods=METHODS, run=BASE):
     """{(labels a class, method): accuracies in % of the draws} of logs/labels.csv, on the test images, with the rate that was
     best on the held-out ones; of the numbers of labels for which all `methods` are measured with the encoder of this run.
-    times=10 are the runs that took ten times as many epochs as those that chose the rate."""
+    Runs that were longer than those that chose the rate do not count."""
     groups = {}
     for row in of_encoder(rows_of("labels"), run):
         if row["labels_per_class"] != "5000":  # those are runs of several lengths
@@ -318,7 +318,7 @@ def few_labels(methods=METHODS, run=BASE, times=1):
     found = {}
     for key, group in groups.items():
         tries = [row for row in group if row["held_out"] != "0"]
-        wanted = best_rate(tries), str(times * int(tries[0]["epochs"]))
+        wanted = best_rate(tries), tries[0]["epochs"]
         tested = [row for row in group if row["held_out"] == "0"]
         chosen = [row for row in tested if (row["learning_rate"], row["epochs"]) == wanted]
         found[key] = [float(row["accuracy"]) for row in sorted(chosen, key=lambda row: row["draw"])]

@@ -280,7 +280,6 @@ def test_few_labels_are_those_of_the_chosen_rate(monkeypatch, tmp_path):
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(readme, "LOGS", tmp_path)
     assert readme.few_labels() == {(10, method): [50, 51, 52] for method in sorted(readme.METHODS)}
-    assert readme.few_labels(["scratch"], times=10)[10, "scratch"] == [60, 61, 62]
 
 
 def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
