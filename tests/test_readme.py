@@ -717,6 +717,10 @@ def test_what_the_notebooks_say_of_their_runs():
     rates = {row["learning_rate"] for row in rows if row["held_out"] == "0"}
     assert rates == {"0.016"} and "took a higher learning rate, 0.016" in text
     assert readme.log("few-labels", "results")["accuracy"] == tuned
+    (longer,) = (float(row["accuracy"]) for row in rows if row["epochs"] == "500")
+    assert scratch < longer < probed and f"ten times as many steps reach {longer:.1f} with this draw" in text
+    assert f"{longer:.2f} in draw 0, where 500 steps have {scratch:.2f}" in LABELS
+    assert f"ten times as many steps reach {longer:.2f} with 50 labels a class" in README
     outputs = json.dumps(notebooks.cells(notebooks.CLASSIFICATION, "code"))
     assert f"{tuned:.2f} % of 10000 test images" in outputs
 
