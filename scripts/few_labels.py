@@ -41,10 +41,8 @@ BLOCKS = {f"fine-tuned, last {number}": {"PRETRAINED": True, "TUNED_BLOCKS": num
 ADAMW = {f"{method}, AdamW": start | {"MUON": False} for method, start in (STARTS | BLOCKS).items()}
 del ADAMW["fine-tuned, last 0, AdamW"]  # with no block there is nothing for Muon
 PROBES, PROBE_SCHEDULE = {"probe, untrained": False, "probe": True}, {"BATCH_SIZE": 100, "EPOCHS": 200}
-RATES = dict.fromkeys(["scratch, AdamW", "fine-tuned", "fine-tuned, AdamW"], (1e-3, 4e-3, 1.6e-2))
-RATES |= (
-    dict.fromkeys(["scratch", *BLOCKS, *ADAMW], (4e-3, 1.6e-2, 6.4e-2)) | RATES
-)  # the less learns, the faster it may
+RATES = dict.fromkeys(["scratch", *BLOCKS, *ADAMW], (4e-3, 1.6e-2, 6.4e-2))  # the less learns, the faster it may
+RATES |= dict.fromkeys(["fine-tuned", "fine-tuned, AdamW", "scratch, AdamW"], (1e-3, 4e-3, 1.6e-2))
 RATES |= dict.fromkeys(PROBES, (3e-4, 1e-3, 1e-2, 1e-1))
 ALL_RATES = dict.fromkeys([*STARTS, *ADAMW], (1e-3, 2e-3, 4e-3)) | {"scratch": (2e-3, 4e-3, 8e-3)}  # with all labels
 
@@ -135,7 +133,7 @@ def main(*words):
     words, encoder = [word for word in words if "=" not in word], named.pop("ENCODER", ENCODER).rstrip("/")
     if named or not set(words) <= set(plans()):
         sys.exit(
-            f"{' '.join([*words, *named])!r} must be among {', '.join(plans())}: numbers of labels a class, or what docs/labels.md says."
+            f"{' '.join([*words, *named])!r} must be among {', '.join(plans())}; docs/labels.md says what each of them measures."
         )
     if not (ROOT / encoder / "encoder.keras").exists():
         sys.exit(f"{encoder} holds no encoder.keras: ENCODER names a folder such as {ENCODER}.")
