@@ -139,9 +139,15 @@ def main(*words):
         sys.exit(f"{encoder} holds no encoder.keras: ENCODER names a folder such as {ENCODER}.")
     alike = encoder != ENCODER and sizes(encoder) == sizes(ENCODER)
     left_out = ("scratch", "scratch, AdamW", "probe, untrained") if alike else ()
+    chosen = words or [*map(str, SCHEDULES), "blocks"]
+    lines = {plan: [line for line in plans()[plan] if line[1] not in left_out] for plan in chosen}
+    if not any(lines.values()):
+        sys.exit(
+            f"{' '.join(chosen)} trains from scratch, which is the same for {encoder} and {ENCODER}: leave ENCODER out."
+        )
     prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
-    for plan in words or [*map(str, SCHEDULES), "blocks"]:
-        for per_class, method, rates in (line for line in plans()[plan] if line[1] not in left_out):
+    for plan, wanted in lines.items():
+        for per_class, method, rates in wanted:
             measure = prober(encoder) if method in PROBES else functools.partial(train, encoder=encoder)
             short, long, draws = schedules(method, per_class)
             if plan == "longer":

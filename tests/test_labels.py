@@ -295,7 +295,15 @@ def test_attention_received_is_that_of_keras(mae, classify, images):
     assert received.max() > 1.5
 
 
-@pytest.mark.parametrize("words", [("11",), ("10", "ENCODER=weights"), ("10", "RUN=mine")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("11",),
+        ("10", "ENCODER=weights"),
+        ("10", "RUN=mine"),
+        ("longer", f"ENCODER=weights/{readme.HOG}"),
+    ],
+)
 def test_misspelt_labels_or_encoder(words, one_sentence):
     with pytest.raises(SystemExit) as stop:
         few_labels.main(*words)
