@@ -201,8 +201,45 @@ def test_class_token_is_left_out_of_the_end():
     assert whole.output.shape == (None, 64, 16) and whole.get_layer("block_1").output.shape == (None, 65, 16)
     token, images = whole.get_layer("class_token").kernel, data[0][:4].astype("float32")
     before = np.array(whole(images))
+    tokens = np.array(keras.Model(whole.input, whole.get_layer("encoder_norm").output)(images))
+    first = np.array(keras.Model(whole.input, whole.get_layer("block_1_norm1").input)(images))
+    assert np.array_equal(before, tokens[:, 1:]) and np.allclose(first[:, 0], ops.convert_to_numpy(token))
     token.assign(np.random.default_rng(0).standard_normal(token.shape))
     assert np.abs(np.array(whole(images)) - before).max() > 1e-3, "no token listens to it"
+
+
+def test_learned_positions_tell_patches_apart():
+    """On an image of one colour, where nothing else does."""
+    n, _, _, encoder = ablate.prepare(DEFAULTS, variants.learned_positions)
+    randomise(encoder)
+    whole = ablate.build_encoder(n, DEFAULTS, masked=False)
+    whole.set_weights(encoder.get_weights())
+    grey = np.full((1, 32, 32, 3), 90, "float32")
+    assert len(np.unique(np.array(whole(grey))[0].round(4), axis=0)) == 64
+    kernel = whole.get_layer("patch_embedding").get_weights()[0]
+    assert kernel.shape == (48 + 64, 16), "a row for each number of a patch, and one for each position"
+
+
+def test_predecessors_target_is_a_pixel_and_so_is_what_is_predicted():
+    _, data, model, _ = ablate.prepare(DEFAULTS, variants.raw_sigmoid)
+    kernel, bias = model.decoder.get_layer("pixels").get_weights()
+    model.decoder.get_layer("pixels").set_weights([1000 * kernel, bias])
+    outputs = model(ops.convert_to_tensor(data[0][:8], "float32"))
+    predictions, targets = (np.array(outputs[name]) for name in ("predictions", "targets"))
+    assert predictions.min() < 1e-3 and predictions.max() > 1 - 1e-3
+    assert (predictions >= 0).all() and (predictions <= 1).all()
+    np.testing.assert_allclose(targets.sum(axis=(1, 2)), data[0][:8].sum(axis=(1, 2, 3)) / 255, rtol=1e-4)
+
+
+def test_a_part_is_predicted_of_the_crop_that_the_encoder_sees():
+    n, data, model, _ = ablate.prepare(DEFAULTS, variants.part(0.5))
+    seen, encoder = [], model.encoder
+    model.encoder = lambda inputs: seen.append(inputs[0]) or encoder(inputs)
+    targets = np.array(model(ops.convert_to_tensor(data[0][:4], "float32"), training=True)["targets"])
+    patches = np.array(n["patch_targets"](seen[0], 4, True)[0])
+    for some, of in zip(targets, patches):
+        distances = np.abs(some[:, None] - of[None]).max(axis=-1)  # (predicted, patches)
+        assert (distances.min(axis=1) < 1e-3).all()
 
 
 def test_dense_decoder_has_the_predecessors_fault():
@@ -258,6 +295,12 @@ def test_a_try_from_end_to_end(monkeypatch, tmp_path, capsys, one_sentence):
         assert (row["name"], row["factor"], row["seed"], row["epochs"]) == (name, "factor", "0", "2")
         for test in ("probe", "blocks", "neighbours"):
             assert 0 <= float(row[test]) <= 100 and 0 <= float(row[f"untrained_{test}"]) <= 100
+        n, data, _, encoder = ablate.prepare(DEFAULTS | variants.PAPER | {"SEED": 0})
+        for test, score in ablate.measure(n, encoder, data, DEFAULTS | variants.PAPER).items():
+            assert float(row[f"untrained_{test}"]) == pytest.approx(score, abs=1.1), (
+                "one answer in 96 may be another"
+            )
+        assert any(row[test] != row[f"untrained_{test}"] for test in ("probe", "blocks", "neighbours"))
         assert float(row["validation_loss"]) > 0 and row["backend"].startswith("tensorflow 2.")
         ablate.main(name, "SEED=0")
         assert "already" in capsys.readouterr().out

@@ -130,25 +130,28 @@ def test_moved_points_move_the_plane():
 
 
 def test_each_accuracy_is_that_of_its_corruption(monkeypatch, tmp_path, cifar10):
-    """A model that is right about the images as they are, and about nothing else; rows that are there are left alone."""
+    """Model number m is right about m + n of thirty images under corruption n; rows that are there are left alone."""
     images, labels = cifar10[2][:30], cifar10[3][:30]
-    known = {image.tobytes(): label for image, label in zip(images, labels)}
+    numbers = {corruptions.corrupt(images, name).tobytes(): n for n, name in enumerate(corruptions.NAMES)}
     built = []
 
     def build(*arguments):
-        built.append(arguments)
-        wrong = np.eye(10)[(labels + 1) % 10]
-        return lambda x: np.array(
-            [
-                np.eye(10)[known[i.tobytes()]] if i.tobytes() in known else wrong[n % 30]
-                for n, i in enumerate(x)
-            ]
-        )
+        built.append(arguments[0])
+        model = len(built) - 1
+
+        def score(x):
+            answers = []
+            for part in np.split(x, len(corruptions.NAMES)):
+                right = np.arange(30) < model + numbers[part.tobytes()]
+                answers.append(np.eye(10)[np.where(right, labels, (labels + 1) % 10)])
+            return np.concatenate(answers)
+
+        return score
 
     data = [images, labels, images, labels]
     tools = {
         "load_cifar10": lambda _: data,
-        "accuracy": lambda s, y: round(100 * float((s.argmax(1) == y).mean()), 2),
+        "accuracy": lambda s, y: int((s.argmax(1) == y).sum()),
     }
     monkeypatch.setattr(corruptions.notebooks, "definitions", lambda _: tools)
     start = {"hardware": "", "versions": {"keras": ""}, "commit": ""}
@@ -158,8 +161,31 @@ def test_each_accuracy_is_that_of_its_corruption(monkeypatch, tmp_path, cifar10)
     monkeypatch.setattr(corruptions, "classifier", build)
     corruptions.main()
     rows = list(csv.DictReader((tmp_path / "corruptions.csv").open()))
-    assert len(rows) == len(built) == 4
-    assert {row["none"] for row in rows} == {"100.0"}
-    assert {row[name] for row in rows for name in corruptions.NAMES[1:]} == {"0.0"}
+    models = corruptions.MODELS
+    probes = {
+        "probe, untrained": False,
+        "probe": True,
+    }  # whether the encoder is trained; the others are files
+    assert built == [probes.get(row["model"], models[row["model"]]) for row in rows]
+    assert {row["model"] for row in rows} == set(models) and set(probes) < set(models)
+    for m, row in enumerate(rows):
+        assert [int(row[name]) for name in corruptions.NAMES] == [m + n for n in range(16)]
     corruptions.main()
     assert len(built) == len(rows)
+
+
+@pytest.mark.parametrize("model, trained", [("probe, untrained", False), ("probe", True)])
+def test_probes_have_the_rate_that_was_chosen_for_them(monkeypatch, model, trained):
+    """And features of the encoder that is asked for."""
+    monkeypatch.setattr(corruptions.few_labels, "load_encoder", lambda state: f"encoder {state}")
+    asked = []
+    tools = {
+        "pooling_model": lambda encoder: encoder,
+        "pooled_features": lambda pooled, x: np.full((len(x), 2, 1), pooled.endswith("True")),
+        "linear_probe": lambda known, y, new, rate: asked.append((known.tolist(), y, new.tolist(), rate)),
+    }
+    corruptions.probe(trained, tools, (np.zeros(2), "labels"))(np.zeros(1))
+    folder = corruptions.few_labels.ENCODER.replace("weights", "logs")
+    chosen = corruptions.read(corruptions.ROOT / folder / "probe.json")["test"]["probe, final tokens"]
+    rate = chosen["trained" if trained else "untrained"]["learning_rate"]
+    assert asked == [([[trained], [trained]], "labels", [[trained]], rate)]

@@ -492,6 +492,29 @@ def test_every_cell_is_tested_once_and_never_learned_from_at_the_same_time():
     assert sorted(tested) == list(range(1000))
 
 
+def test_solar_cells_are_ranked_by_the_defective_class(monkeypatch, tmp_path):
+    """A row from scores (Q, 2): all defective cells above all sound ones is 100, the other way round far less."""
+    monkeypatch.setattr(elpv, "TABLE", tmp_path / "elpv.csv")
+    monkeypatch.setattr(notebooks, "sha256", lambda _: "0" * 64)
+    start = {"hardware": "", "versions": {"keras": ""}, "commit": ""}
+    monkeypatch.setattr(notebooks, "provenance", lambda: start)
+    cells, asked = object.__new__(elpv.Cells), []
+    cells.y = (np.arange(500) % 4 == 0).astype("int32")
+    cells.tools = notebooks.definitions(notebooks.PROBE, {"accuracy"})
+    found = []
+    for split, sign in enumerate((1, -1)):
+
+        def probe(weights, fit, queries, rate, seed, sign=sign):
+            asked.append((weights, len(fit), len(set(fit) & set(queries)), rate, seed))
+            return sign * np.eye(2)[cells.y[queries]]
+
+        cells.probe = probe
+        found.append(elpv.row(cells, ("untrained", "probe"), 100, split, 0.01, None))
+    assert [row["accuracy"] for row in found] == [100, 0] and found[0]["test_defective"] == 25
+    assert found[0]["average_precision"] == 100 and found[1]["average_precision"] < 30
+    assert asked == [("untrained", 100, 0, 0.01, 0), ("untrained", 100, 0, 0.01, 1)]
+
+
 def test_all_cells_are_pretrained_on(monkeypatch, tmp_path):
     """The arrays of `make elpv` hold every picture once, with its label."""
     monkeypatch.setattr(images, "ROOT", tmp_path)

@@ -1,5 +1,6 @@
 """The definitions of mae-pretraining.ipynb, each against what it says it does."""
 
+import functools
 import math
 
 import keras
@@ -71,6 +72,23 @@ def test_training_crops_and_validation_does_not(build_small, images):
     assert not np.isclose(
         numpy(model(images, training=True)["targets"]).sum(axis=(1, 2)), whole.sum(axis=(1, 2, 3)), atol=1e-2
     ).any()
+
+
+def test_the_encoder_sees_the_crop_that_it_predicts(mae, build_small, images):
+    """And not the whole image, nor another crop of it."""
+    model, seen = build_small(), []
+    encoder = model.encoder
+    model.encoder = lambda inputs: seen.append(inputs[0]) or encoder(inputs)
+    targets = numpy(model(images, training=True)["targets"])
+    np.testing.assert_allclose(targets, numpy(mae["patch_targets"](seen[0], 4, True)[0]), atol=1e-4)
+    assert not np.allclose(numpy(seen[0]), images)
+
+
+def test_seed_decides_crops_and_masks(build_small, images):
+    first, again, other = (numpy(build_small(seed=seed)(images, training=True)) for seed in (3, 3, 4))
+    for part in ("targets", "mask"):
+        assert np.array_equal(first[part], again[part])
+        assert (first[part] != other[part]).any(axis=1).all()
 
 
 def test_ids_restore_undoes_the_shuffle(mae):
@@ -321,9 +339,22 @@ def test_positions(mae, grid, width):
                 np.testing.assert_allclose(positions[row * grid + column, i::quarter], waves, atol=1e-6)
 
 
+@pytest.fixture(params=[False, True], ids=["AdamW", "Muon"])
+def muon(request):
+    """Whether Muon trains the matrices of the blocks."""
+    return request.param
+
+
+@pytest.fixture(params=["build_optimizer", "build_classifier_optimizer"])
+def build_optimizer(request, muon):
+    """Each notebook's function, with one of the two optimisers."""
+    notebook = notebooks.PRETRAINING if request.param == "build_optimizer" else notebooks.CLASSIFICATION
+    return functools.partial(notebooks.definitions(notebook, {request.param})[request.param], muon=muon)
+
+
 @pytest.mark.parametrize("warmup", [0, 1, 3])
-def test_learning_rate(mae, build_small, warmup):
-    optimizer = mae["build_optimizer"](build_small(), 0.3, 0.05, 8, warmup, 25)
+def test_learning_rate(build_optimizer, build_small, warmup):
+    optimizer = build_optimizer(build_small(), 0.3, 0.05, 8, warmup, 25)
     schedule = optimizer._learning_rate
     for step in range(0, 201):
         if step < warmup * 25:
@@ -333,12 +364,10 @@ def test_learning_rate(mae, build_small, warmup):
         assert float(schedule(step)) == pytest.approx(expected, abs=1e-6), step
 
 
-def test_weight_decay_spares_biases_and_norms(mae, build_small):
+def test_weight_decay_spares_biases_and_norms(build_optimizer, build_small):
     """With gradients of zero only decay moves a weight, by learning rate x decay; biases and norms are the vectors among the weights."""
     model = build_small()
-    optimizer = mae["build_optimizer"](
-        model, 0.1, 0.5, 8, 0, 1
-    )  # no warm-up: the first step has the full rate
+    optimizer = build_optimizer(model, 0.1, 0.5, 8, 0, 1)  # no warm-up: the first step has the full rate
     before = numpy([v.value for v in model.trainable_variables])
     optimizer.apply([ops.zeros_like(v) for v in model.trainable_variables], model.trainable_variables)
     assert {v.ndim for v in before} == {1, 2}
@@ -347,10 +376,16 @@ def test_weight_decay_spares_biases_and_norms(mae, build_small):
         np.testing.assert_allclose(numpy(variable.value), old * factor, rtol=1e-5, err_msg=variable.path)
 
 
-def test_optimizer_is_the_papers(mae, build_small):
-    optimizer = mae["build_optimizer"](build_small(), 0.1, 0.05, 8, 1, 1)
-    assert isinstance(optimizer, keras.optimizers.AdamW)
-    assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.95, 1e-8)
+def test_optimizer_is_the_papers(build_optimizer, build_small, muon):
+    """AdamW with its betas; Muon with Keras' defaults, and those betas for what it leaves to AdamW."""
+    optimizer = build_optimizer(build_small(), 0.1, 0.05, 8, 1, 1)
+    assert type(optimizer) is (keras.optimizers.Muon if muon else keras.optimizers.AdamW)
+    own, adamw, betas = optimizer.get_config(), "adam_" * muon, (0.9, 0.95, 1e-8)
+    assert (own[f"{adamw}beta_1"], own[f"{adamw}beta_2"], own["epsilon"]) == betas
+    if muon:
+        names = ("momentum", "nesterov", "ns_steps", "rms_rate", "adam_lr_ratio")
+        defaults = keras.optimizers.Muon().get_config()
+        assert [own[name] for name in names] == [defaults[name] for name in names]
 
 
 def test_muon_takes_equal_steps_in_all_directions(mae, build_small):
@@ -411,6 +446,25 @@ def test_count_by_hand(mae, width, mlp_ratio):
     assert mae["block_parameters"](width, mlp_ratio) == added
 
 
+def test_first_weights(mae):
+    """Matrices uniform up to sqrt(6 / (in + out)), as the authors' (Xavier), biases 0, norms 1, the mask token of spread 0.02."""
+    keras.utils.set_random_seed(0)
+    sizes = (64, 2, 4, 2)  # width, blocks, heads, MLP ratio
+    for model in (
+        mae["build_encoder"](32, 4, 3, *sizes, masked=True),
+        mae["build_decoder"](64, 48, 64, *sizes),
+    ):
+        for variable in model.trainable_variables:
+            values, name = numpy(variable.value), variable.path
+            if values.ndim == 1:
+                assert (values == name.endswith("gamma")).all(), name
+            elif "mask_token" in name:
+                assert values.std() == pytest.approx(0.02, rel=0.4), name
+            else:
+                limit = (6 / sum(values.shape)) ** 0.5
+                assert 0.98 * limit < np.abs(values).max() <= limit and abs(values.mean()) < 0.1 * limit, name
+
+
 # --- crops ---
 
 
@@ -458,11 +512,11 @@ def test_crops_of_area_one_are_the_image_or_its_mirror(mae, images):
 
 
 def test_crop_is_bilinear(mae, images, monkeypatch):
-    """A given draw (8 of 16 rows from row 4, 8 of 16 columns from column 2, mirrored) against loops."""
+    """A given draw (8 of 16 rows from row 6, 8 of 16 columns from column 2, mirrored) against loops."""
 
     def draw(shape, minval=0, maxval=1, **_):
         return ops.convert_to_tensor(
-            np.reshape([0.5, 0.25, 0.9], (3, 1, 1)) if len(shape) == 3 else [0.25 if maxval == 1 else 0.0],
+            np.reshape([0.75, 0.25, 0.9], (3, 1, 1)) if len(shape) == 3 else [0.25 if maxval == 1 else 0.0],
             "float32",
         )
 
@@ -470,7 +524,7 @@ def test_crop_is_bilinear(mae, images, monkeypatch):
     crop = numpy(mae["random_resized_crop"](images[:1], 0.25, keras.random.SeedGenerator(0)))[0]
     for i in range(16):
         for j in range(16):
-            row, column = 4 + (i + 0.5) / 2 - 0.5, 2 + (15 - j + 0.5) / 2 - 0.5
+            row, column = 6 + (i + 0.5) / 2 - 0.5, 2 + (15 - j + 0.5) / 2 - 0.5
             top, left = int(row), int(column)
             down, right = row - top, column - left
             square = images[0, top : top + 2, left : left + 2]

@@ -44,6 +44,26 @@ def test_scale_of_features_does_not_matter(mae):
     assert min(right) > 0.9 and right[0] == pytest.approx(right[1], abs=0.03)
 
 
+def test_settings_of_the_probe_have_an_effect(mae):
+    """A rate near 0 leaves it guessing, one epoch is not forty, and only equal seeds give equal scores."""
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((600, 8)).astype("float32")
+    labels = (features @ rng.standard_normal((8, 3))).argmax(1)
+
+    def probe(rate=0.01, **settings):
+        return mae["linear_probe"](
+            features[:400], labels[:400], features[400:], rate, batch_size=50, **settings
+        )
+
+    def loss(logits):
+        return float(keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels[400:], logits))
+
+    usual = probe()
+    assert loss(usual) < loss(probe(epochs=1)) - 0.1 and loss(usual) < loss(probe(1e-7)) - 0.1
+    np.testing.assert_allclose(usual, probe(), atol=1e-5)
+    assert np.abs(usual - probe(seed=1)).max() > 1e-3
+
+
 @pytest.fixture(scope="module")
 def probing():
     """Functions of linear-probe.ipynb, by name."""
@@ -77,6 +97,18 @@ def test_votes_by_hand(probing):
         assert scores[0, 3] == pytest.approx(near / (near + far)) and scores[0, 5] == pytest.approx(
             far / (near + far)
         )
+
+
+@pytest.mark.parametrize("k, temperature", [(1, 0.07), (5, 0.2), (5, 0.05)])
+def test_asking_neighbours_is_finding_them_and_voting(probing, k, temperature):
+    rng = np.random.default_rng(0)
+    known, asked = (rng.standard_normal((n, 4)).astype("float32") for n in (60, 30))
+    labels = rng.integers(0, 10, 60)
+    votes = probing["ask_neighbours"](known, labels, asked, k, temperature)
+    similarities, found = probing["neighbours"](known, asked, k)
+    for scores, near, classes in zip(votes, similarities, labels[found]):
+        expected = np.bincount(classes, np.exp(near / temperature), minlength=10)
+        np.testing.assert_allclose(scores, expected / expected.sum(), atol=1e-5)
 
 
 def test_settings_are_chosen_without_the_queries(probing):
