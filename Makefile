@@ -34,7 +34,7 @@ probe: data  ## run linear-probe.ipynb: make probe RUN=probe-deep ENCODER=runs/d
 classify: data  ## run regular-classification.ipynb: make classify RUN=scratch PRETRAINED=False LEARNING_RATE=0.016
 	$(BIN)/python scripts/notebooks.py regular-classification.ipynb $(PARAMETERS)
 
-labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labels.csv: make labels, or N="10 50", N=blocks, N=longer, N=5000, N=adamw, or with another ENCODER
+labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labels.csv: make labels, or N="10 50", N=blocks, N=longer, N=5000, N=adamw, N=adamw-5000, or with another ENCODER
 	$(BIN)/python scripts/few_labels.py $(N) $(call but,N)
 
 corruptions: data .venv/ready-dev  ## noise, blur, weather and JPEG on the test images, with and without pre-training, into logs/corruptions.csv

@@ -1,10 +1,10 @@
 """How fast is it? Beside Hugging Face's ViTMAE on PyTorch, and the machine's own ceiling: `make bench`, on an idle machine.
 
-    python ablations/bench.py [TRY ...]
+    python ablations/bench.py
 
 Every contender is a process of its own, which trains the 6 & 2 model on batches of 256 for 40 steps whenever it is asked.
-They take turns, so that what slows the machine slows all. Writes logs/bench/<cpu or gpu>.json. With tries of variants.py
-named it compares these with the base, and writes logs/bench/ablations.json.
+They take turns, so that what slows the machine slows all. Writes logs/bench/<cpu or gpu>.json. To compare a try of
+variants.py, too, add its name to TRIES.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What few labels are worth: regular-classification.ipynb from scratch and fine-tuned, and linear probes, into logs/labels.csv.
 
-    python scripts/few_labels.py [10] [50] [500] [blocks] [longer] [5000] [adamw] [ENCODER=weights/NAME]
+    python scripts/few_labels.py [10] [50] [500] [blocks] [longer] [5000] [adamw] [adamw-5000] [ENCODER=weights/NAME]
 
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
@@ -8,10 +8,12 @@ use it, with all their labels, and are measured on the 10,000 test images. Rows 
 "longer" trains ten times as long from scratch, with 50 labels a class and the rate that was best for the usual length.
 "5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there is
 a second run, with as much work as pre-training and fine-tuning together.
-"adamw" is 10, 50, blocks and 5000 with AdamW for all weights, where the others have Muon for the matrices of the blocks.
+"adamw" is 10, 50 and blocks with AdamW for all weights, where the others have Muon for the matrices of the blocks, and
+"adamw-5000" is 5000 with it.
 With another ENCODER of the same sizes only those that use its weights are measured: the others are the same for both.
 """
 
+import csv
 import functools
 import os
 import pathlib
@@ -82,8 +84,9 @@ def load_encoder(trained, encoder=ENCODER):
 
 
 def sizes(encoder):
-    """The shapes of an encoder's weights."""
-    return [weight.shape for weight in load_encoder(True, encoder).weights]
+    """The shapes of what an encoder's layers return and of their weights: heads show in the first alone."""
+    layers = load_encoder(True, encoder).layers
+    return [(layer.output.shape, [weight.shape for weight in layer.weights]) for layer in layers]
 
 
 class Prober:
@@ -123,7 +126,7 @@ def plans():
     few = [*((10, method) for method in STARTS), *((50, method) for method in STARTS | BLOCKS)]
     few = [(number, f"{method}, AdamW") for number, method in few]
     found["adamw"] = [(number, method, RATES[method]) for number, method in few if method in ADAMW]
-    found["adamw"] += [(ALL, f"{method}, AdamW", ALL_RATES[f"{method}, AdamW"]) for method in STARTS]
+    found[f"adamw-{ALL}"] = [(ALL, f"{method}, AdamW", ALL_RATES[f"{method}, AdamW"]) for method in STARTS]
     return found
 
 
@@ -145,6 +148,7 @@ def main(*words):
         sys.exit(
             f"{' '.join(chosen)} trains from scratch, which is the same for {encoder} and {ENCODER}: leave ENCODER out."
         )
+    before = len(rows())
     prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
     for plan, wanted in lines.items():
         for per_class, method, rates in wanted:
@@ -158,6 +162,14 @@ def main(*words):
             for schedule in long:
                 for draw in draws:
                     row(measure, method, per_class, draw, float(best), 0, schedule, encoder)
+    print(
+        f"{len(rows()) - before} rows were added to logs/{TABLE.name}; those that were there already were not repeated."
+    )
+
+
+def rows():
+    """Those of the table."""
+    return list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
 
 
 def row(measure, method, per_class, draw, rate, held_out, schedule, encoder):

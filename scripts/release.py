@@ -118,6 +118,10 @@ def share_seed(record, root=ROOT):
         sys.exit(
             f"This probe measured {record['encoder']}, which is no other seed of a released run: release that encoder, then probe weights/<name>."
         )
+    if record["seed"] != ours["seed"]:
+        sys.exit(
+            f"This probe has seed {record['seed']} and its encoder {ours['seed']}, so the untrained one is that of another seed: probe it with SEED={ours['seed']}."
+        )
     row = {"run": twins[0].parent.name, "settings": fingerprint(ours), "seed": ours["seed"]}
     for test, states in record["test"].items():
         row |= {test: states["trained"]["accuracy"], f"{test}, untrained": states["untrained"]["accuracy"]}

@@ -82,6 +82,113 @@ def test_labels_fit_the_cropped_images(classify, area):
         )
 
 
+def test_held_out_labels_are_not_learned_from():
+    """The cell that draws: what is held out and what is learned from are apart, and together they are the draw."""
+    (cell,) = (
+        s for s in notebooks.code_cells(notebooks.CLASSIFICATION) if "x_fit, y_fit" in s and "def " in s
+    )
+    labels = np.arange(200, dtype="int32") % 10
+    space = {
+        "np": np,
+        "y_train": labels,
+        "x_train": np.arange(200),
+        "x_test": labels,
+        "class_names": "0123456789",
+    }
+    space |= {"LABELS_PER_CLASS": 6, "DRAW": 1, "VALIDATION_IMAGES": 20}
+    exec(cell, space)
+    drawn = space["choose_labelled"](labels, 6, 1)
+    assert space["x_fit"].tolist() == drawn[:40].tolist() and space["x_valid"].tolist() == drawn[40:].tolist()
+    assert np.array_equal(space["y_fit"], labels[drawn[:40]]) and len(set(drawn)) == 60
+    assert np.array_equal(space["y_valid"], labels[drawn[40:]])
+
+
+@pytest.fixture
+def train_by_cells(mae, classify, tmp_path, monkeypatch):
+    """A function that runs the cells which train, with settings that are not the defaults; returns what they define.
+
+    With a callback in `stop`, they are run as far as that lets them, and then once more.
+    """
+    loggers, fit = (
+        source
+        for source in notebooks.code_cells(notebooks.CLASSIFICATION)
+        if "callbacks = [" in source or "model.fit(" in source
+    )
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, stop=None):
+        (tmp_path / name).mkdir()
+        space = dict(classify) | {"run_folder": tmp_path / name, "RUN": name, "WANDB": False, "classes": 10}
+        space |= {"x_valid": None, "y_valid": None, "VALIDATION_IMAGES": 0} | CELLS
+        keras.utils.set_random_seed(1)
+        space["model"] = classify["build_classifier"](
+            mae["build_encoder"](16, 8, 3, 8, 1, 2, 2, masked=False), 10
+        )
+        exec(loggers, space)
+        if stop:
+            space["callbacks"].insert(0, stop)
+            with pytest.raises(KeyboardInterrupt):
+                exec(fit, space)
+            assert int(space["optimizer"].iterations) == 6, "in the middle of the second epoch"
+        exec(fit, space)
+        return space
+
+    return run
+
+
+CELLS = {
+    "SEED": 5,
+    "BATCH_SIZE": 10,
+    "EPOCHS": 3,
+    "WARMUP_EPOCHS": 1,
+    "LEARNING_RATE": 0.2,
+    "WEIGHT_DECAY": 0.3,
+}
+CELLS |= {"CROP_AREA": 0.3, "BLEND": False, "LABEL_SMOOTHING": 0.3, "MUON": True}
+CELLS |= {
+    "x_fit": np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), "uint8"),
+    "y_fit": np.arange(40) % 10,
+}
+
+
+def assert_same_weights(model, other):
+    """Up to rounding: a key's bias has no gradient but that, and AdamW makes steps of it."""
+    for ours, theirs in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(ours), theirs, rtol=1e-3, atol=3e-4, err_msg=ours.path
+        )
+
+
+def test_the_cells_train_as_their_settings_say(mae, classify, train_by_cells):
+    """Beside a loop over batches, with the rate worked out by hand."""
+    trained = train_by_cells("cells")["model"]
+    keras.utils.set_random_seed(1)
+    model = classify["build_classifier"](mae["build_encoder"](16, 8, 3, 8, 1, 2, 2, masked=False), 10)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.3)
+    model.compile(classify["build_classifier_optimizer"](model, 0.2 * 10 / 256, 0.3, 3, 1, 4, True), loss)
+    for epoch in range(3):
+        batches = classify["LabelledBatches"]([CELLS["x_fit"], CELLS["y_fit"]], 10, 5, epoch + 1, 0.3, False)
+        for i in range(4):
+            model.train_on_batch(*batches[i])
+    assert_same_weights(model, trained)
+
+
+class StopButton(keras.callbacks.Callback):
+    """Pressed once, in the middle of the second epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == 6 and not hasattr(self, "pressed"):
+            self.pressed = True
+            raise KeyboardInterrupt
+
+
+def test_a_classifier_goes_on_as_if_it_had_not_been_stopped(train_by_cells):
+    whole, stopped = train_by_cells("whole"), train_by_cells("stopped", StopButton())
+    assert stopped["finished"] == 1
+    assert_same_weights(whole["model"], stopped["model"])
+    assert whole["history"]["loss"].tolist() == pytest.approx(stopped["history"]["loss"].tolist(), rel=1e-4)
+
+
 @pytest.mark.parametrize("tuned, still", [(-1, 0), (0, 3), (1, 2), (3, 0)])
 def test_only_the_last_blocks_learn(mae, classify, images, tuned, still):
     """A step of training moves the last blocks, the norm after them and the linear layer. `still`: blocks that it leaves."""
@@ -110,7 +217,7 @@ def test_more_blocks_than_there_are(mae, classify, number, one_sentence):
     assert "TUNED_BLOCKS" in str(error.value) and "3 blocks" in str(error.value)
 
 
-def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path):
+def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path, capsys):
     """By the held-out fifth of draw 0; then every draw uses it with all its labels, and what is there is not run again."""
     asked = []
 
@@ -138,8 +245,39 @@ def test_rate_is_chosen_without_the_test_set(monkeypatch, tmp_path):
         ("probe, untrained", 1e-2),
     }
     assert {draw for _, draw, _, held_out in asked if held_out} == {0}
+    capsys.readouterr()
     few_labels.main("10")
     assert len(asked) == len(rows), "rows that are there are left alone"
+    assert capsys.readouterr().out.startswith("0 rows were added")
+
+
+@pytest.mark.parametrize("held_out", [0, 20])
+def test_probes_of_few_labels_learn_from_these_alone(classify, held_out):
+    """The features stand for their positions: which ones are learned from, and which are asked."""
+    prober, labels = object.__new__(few_labels.Prober), np.arange(50_000, dtype="int32") % 10
+    asked = []
+
+    def linear_probe(x, y, queries, rate, **schedule):
+        asked.append((x[:, 0].tolist(), y.tolist(), queries[:, 0].tolist(), rate, schedule))
+        return np.eye(10)[[0] * len(queries)]
+
+    prober.tools = {"linear_probe": linear_probe, "accuracy": lambda _, answers: answers.tolist()}
+    prober.choose, prober.data = classify["choose_labelled"], (None, labels, None, np.array([7, 8]))
+    prober.features = {"probe": (np.arange(50_000)[:, None], -np.ones((2, 1)))}
+    row = prober("probe", 10, 1, 0.01, held_out, few_labels.PROBE_SCHEDULE)
+    drawn = classify["choose_labelled"](labels, 10, 1)
+    fit, valid = drawn[: 100 - held_out].tolist(), drawn[100 - held_out :].tolist()
+    queries, answers = (valid, labels[valid].tolist()) if held_out else ([-1, -1], [7, 8])
+    assert asked == [(fit, labels[fit].tolist(), queries, 0.01, {"batch_size": 100, "epochs": 200})]
+    assert row == {"accuracy": answers, "seconds": ""}
+
+
+def test_the_untrained_encoder_shares_no_matrix_with_the_trained():
+    trained, untrained = (few_labels.load_encoder(state).get_weights() for state in (True, False))
+    file = keras.saving.load_model(ROOT / few_labels.ENCODER / "encoder.keras").get_weights()
+    assert all(map(np.array_equal, trained, file))
+    assert not any(np.array_equal(a, b) for a, b in zip(trained, untrained, strict=True) if a.ndim > 1)
+    assert few_labels.PROBES == {"probe, untrained": False, "probe": True}
 
 
 LONG_AGO = {"hardware": "then", "versions": {"keras": "3.0"}, "commit": "first"}
@@ -189,6 +327,12 @@ def test_a_pair_with_all_labels(given):
     assert {(row["hardware"], row["keras"], row["commit"]) for row in rows} == {("then", "3.0", "first")}
 
 
+def test_a_classifier_starts_undecided(mae, classify, images):
+    """Its last layer begins with zeros, so all classes have the same score."""
+    model = classify["build_classifier"](mae["build_encoder"](16, 4, 3, 16, 1, 2, 2, masked=False), 10)
+    assert not ops.convert_to_numpy(model(images)).any()
+
+
 def test_muon_trains_the_blocks_of_a_classifier(classify):
     """Their matrices, four in each block; what embeds the patches and the linear layer are AdamW's."""
     encoder = keras.saving.load_model(ROOT / "weights" / "mae-3x1-mask75-100ep" / "encoder.keras")
@@ -204,7 +348,7 @@ def test_muon_trains_the_blocks_of_a_classifier(classify):
 def test_another_optimiser(given):
     """With AdamW the same is measured as with Muon, from scratch with lower rates on offer; but not with no block, where
     Muon has nothing to train."""
-    few_labels.main("adamw")
+    few_labels.main("adamw", "adamw-5000")
     adamw, given[:] = list(given), []
     assert all(s["MUON"] is False for s in adamw)
     few_labels.main("10", "50", "blocks", "5000")
@@ -224,13 +368,14 @@ def test_another_optimiser(given):
     assert rates == [{1e-3, 2e-3, 4e-3}, {2e-3, 4e-3, 8e-3}]
 
 
-def test_work_of_pretraining(mae):
-    """What 100 epochs of pre-training cost, in epochs of classification: multiply-adds, three times forward for a step."""
+def work(block_cost):
+    """Multiply-adds of one image in pre-training and in classification, and a function: what Muon adds to the latter, as a
+    share, by the images of a batch. A step counts three times its forward pass."""
     s = notebooks.read(ROOT / few_labels.ENCODER / "card.json")["settings"]
     patches, depth, width, narrow = 64, s["encoder_layers"], s["encoder_width"], s["decoder_width"]
     visible = patches - round(s["mask_ratio"] * patches)
     encode, decode = (
-        {n: mae["block_cost"](n, w, s["mlp_ratio"]) for n in (visible, patches)} for w in (width, narrow)
+        {n: block_cost(n, w, s["mlp_ratio"]) for n in (visible, patches)} for w in (width, narrow)
     )
     classification = depth * encode[patches] + patches * 48 * width
     pretraining = depth * encode[visible] + visible * 48 * width
@@ -242,13 +387,35 @@ def test_work_of_pretraining(mae):
         sizes = [
             sorted(pair) for pair in ((3 * w, w), (w, w), (w, s["mlp_ratio"] * w), (s["mlp_ratio"] * w, w))
         ]
-        steps.append(
-            5 * blocks * sum(2 * few**2 * many + few**3 for few, many in sizes) / (3 * s["batch_size"])
-        )
-    ratio = (pretraining + sum(steps)) / classification
-    assert few_labels.PRETRAINING_WORK == round(s["epochs"] * ratio)
-    told = f"With Muon an epoch with labels has {steps[0] / classification:.0%} more".replace("%", " %")
+        steps.append(5 * blocks * sum(2 * few**2 * many + few**3 for few, many in sizes) / 3)
+    return (
+        pretraining + sum(steps) / s["batch_size"],
+        classification,
+        lambda batch: steps[0] / batch / classification,
+    )
+
+
+def times_the_work(block_cost, per_class):
+    """How often pre-training is the work of one run with so many labels a class."""
+    pretraining, classification, muon = work(block_cost)
+    schedule = few_labels.SCHEDULES[per_class]
+    images = schedule["EPOCHS"] * 10 * per_class
+    return 100 * 50_000 * pretraining / (images * classification * (1 + muon(schedule["BATCH_SIZE"])))
+
+
+def test_work_of_pretraining(mae):
+    """What 100 epochs of pre-training cost, in epochs of classification."""
+    pretraining, classification, muon = work(mae["block_cost"])
+    assert few_labels.PRETRAINING_WORK == round(100 * pretraining / classification)
+    told = f"With Muon an epoch with labels has {muon(256):.0%} more".replace("%", " %")
     assert told in (ROOT / "docs" / "labels.md").read_text()
+    told = "{:.0f} times the work of these steps, and with 10 a class {:.0f} times".format(
+        *(times_the_work(mae["block_cost"], number) for number in (50, 10))
+    )
+    assert told in (ROOT / "README.md").read_text()
+    times = times_the_work(mae["block_cost"], 50)
+    text = " ".join("".join(cell["source"]) for cell in notebooks.cells(notebooks.CLASSIFICATION, "markdown"))
+    assert f"done once, was {times:.0f} times that work" in text
 
 
 def test_rate_is_chosen_for_each_number_of_blocks(given):
@@ -271,6 +438,15 @@ def test_another_encoder(given):
     assert len({row["encoder"] for row in rows}) == 2
     few_labels.main("50", "ENCODER=weights/mae-3x1-mask75-100ep")
     assert {s["PRETRAINED"] for s in given} == {True, False}
+
+
+def test_sizes_tell_heads_apart(mae, tmp_path):
+    """Two encoders whose weights have the same shapes."""
+    found = []
+    for heads in (2, 4, 4):
+        mae["build_encoder"](16, 4, 3, 16, 1, heads, 2, masked=False).save(tmp_path / "encoder.keras")
+        found.append(few_labels.sizes(tmp_path))
+    assert found[0] != found[1] == found[2]
 
 
 def test_attention_received_is_that_of_keras(mae, classify, images):

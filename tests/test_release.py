@@ -72,6 +72,16 @@ def test_probe_that_is_no_release_is_refused(copy, one_sentence, change):
     assert (copy / "card.json").read_text() == before and not (root / "logs" / "seeds.csv").exists()
 
 
+def test_probe_with_another_seed_than_its_encoder_is_refused(copy, one_sentence):
+    """The untrained encoder follows from the probe's seed: with one for all, the floors of all seeds would be the same."""
+    root = copy.parent.parent
+    another_seed(copy, "b", 2)
+    with pytest.raises(SystemExit) as stop:
+        release.share_probe(record(copy, 50) | {"encoder": "runs/b"}, root)
+    one_sentence(str(stop.value))
+    assert "SEED=2" in str(stop.value) and not (root / "logs" / "seeds.csv").exists()
+
+
 def another_seed(copy, name, seed, **change):
     """runs/<name>/ beside a copied encoder: its run with another seed."""
     root = copy.parent.parent
@@ -88,7 +98,7 @@ def test_other_seeds_of_a_released_run(copy, one_sentence, monkeypatch):
     for run, seed, accuracy in (("b", 2, 99), ("b", 2, 52), ("a", 1, 54)):
         shutil.rmtree(root / "runs" / run, ignore_errors=True)
         another_seed(copy, run, seed)
-        release.share_probe(record(copy, accuracy) | {"encoder": f"runs/{run}"}, root)
+        release.share_probe(record(copy, accuracy) | {"encoder": f"runs/{run}", "seed": seed}, root)
     monkeypatch.setattr(readme, "LOGS", root / "logs")
     assert [(row["seed"], row["neighbours"]) for row in readme.seeds(name)] == [("1", "54"), ("2", "52")]
     assert readme.means(name, "neighbours") == "52.00 ± 2.00 (52.00 ± 2.00)"
@@ -161,8 +171,31 @@ def test_measuring_tells_a_trained_encoder_from_a_random_one(copy, cifar10):
     assert all(gain > 4 and gain > margin for gain, margin in gains.values()), gains
 
 
+@pytest.mark.parametrize("wrong", [False, True])
+def test_verifying_ends_with_what_it_found(copy, monkeypatch, capsys, wrong):
+    """A point less than the card states, in one test of three, is not as stated."""
+    card = release.stated(json.loads((copy / "card.json").read_text()))
+    rights = {test: np.arange(10_000) < round(100 * accuracy) for test, accuracy in card.items()}
+    if wrong:
+        rights["neighbours"] = rights["neighbours"] & (np.arange(10_000) >= 100)
+    monkeypatch.setattr(release, "damaged", lambda folder: "")
+    monkeypatch.setattr(
+        release, "measured", lambda folder: {test: right.tolist() for test, right in rights.items()}
+    )
+    with pytest.raises(SystemExit) as stop:
+        release.verify(str(copy), str(copy))
+    assert bool(stop.value.code) == wrong
+    assert ("NOT as stated" in capsys.readouterr().out) == wrong
+
+
+def test_nothing_to_verify_is_not_well(tmp_path, monkeypatch):
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        release.verify()
+    assert stop.value.code
+
+
 def test_missing_card_is_not_well(copy, capsys):
-    """Nor is nothing at all: there must be something to verify."""
     (copy / "card.json").unlink()
     with pytest.raises(SystemExit) as stop:
         release.verify(str(copy))
