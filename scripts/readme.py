@@ -34,6 +34,7 @@ ROWS = {  # the predecessor's linear probes after 100 epochs, one run each, test
 }
 BASE = "mae-6x2-mask75-100ep"
 HOG = "mae-6x2-mask75-hog-50ep"  # of the same sizes; the predecessor has no such row
+WORK = {BASE: PRETRAINING_WORK, HOG: 18}  # of pre-training, in epochs with labels
 TARGETS = {None: "pixels", "hog": "histograms of oriented gradients"}  # by variant, a key of ablations/variants.py
 OTHER_LOSS = ("target", "mask ratio", "patch size")  # factors whose validation loss is not that of the base
 JUDGED = {"probe": "linear probe", "blocks": "all blocks", "neighbours": "neighbours"}  # columns of logs/ablations.csv
@@ -336,36 +337,42 @@ def labels():
     return table(lines)
 
 
-def recipe(method):
-    """A method of logs/labels.csv in words, with its optimiser."""
+def recipe(method, run=BASE):
+    """A method of logs/labels.csv in words, with its optimiser, and with the encoder if that does not predict pixels."""
     start, _, optimiser = method.partition(", ")
-    return f"{METHODS[start]}, {optimiser or 'Muon'}"
+    return f"{METHODS[start]}{' from histograms' * (run == HOG)}, {optimiser or 'Muon'}"
+
+
+def with_all_labels():
+    """The rows of logs/labels.csv with all labels, each with the released encoder that it started from or would have."""
+    rows = [row for row in rows_of("labels") if row["labels_per_class"] == "5000"]
+    return [(row, run) for run in (BASE, HOG) for row in of_encoder(rows, run)]
 
 
 def all_labels():
     """What pre-training is worth when all images have labels: one run each, at equal epochs and at equal work."""
-    rows = [row for row in of_encoder(rows_of("labels")) if (row["labels_per_class"], row["held_out"]) == ("5000", "0")]
-    files = {}  # by method, epochs and learning rate
-    for run in classifiers():
-        s = log(run, "settings")
+    files = {}  # by method, epochs, learning rate and encoder
+    for name in classifiers():
+        s = log(name, "settings")
         if s.get("labels_per_class") == 5000 and s["blend"]:
             method = ("fine-tuned" if s["pretrained"] else "scratch") + ", AdamW" * (not s.get("muon"))
-            files[method, s["epochs"], s["learning_rate"]] = f"[weights](weights/{run})"
+            key = method, s["epochs"], s["learning_rate"], s["encoder"].split("/")[-1]
+            files[key] = f"[weights](weights/{name})"
     lines = [["start", "epochs with labels", "work, in epochs with labels", "learning rate", "accuracy", ""]]
-    for row in sorted(rows, key=lambda row: ("AdamW" in row["method"], int(row["epochs"]))):
-        work = int(row["epochs"]) + PRETRAINING_WORK * row["method"].startswith("fine-tuned")
-        told = recipe(row["method"]), row["epochs"], work, row["learning_rate"], f"{float(row['accuracy']):.2f}"
-        key = row["method"], int(row["epochs"]), float(row["learning_rate"])
-        lines.append([*told, files.get(key, "")])
+    tested = [(row, run) for row, run in with_all_labels() if row["held_out"] == "0"]
+    for row, run in sorted(tested, key=lambda pair: ("AdamW" in pair[0]["method"], int(pair[0]["epochs"]))):
+        method, epochs = row["method"], int(row["epochs"])
+        work = epochs + WORK[run] * method.startswith("fine-tuned")
+        told = recipe(method, run), epochs, work, row["learning_rate"], f"{float(row['accuracy']):.2f}"
+        lines.append([*told, files.get((method, epochs, float(row["learning_rate"]), run), "")])
     return table(lines)
 
 
 def all_labels_tries():
     """What chose the learning rates of these runs: accuracy on held-out images after a few epochs."""
-    rows = [row for row in of_encoder(rows_of("labels")) if row["labels_per_class"] == "5000"]
     tries = {
-        (recipe(row["method"]), row["learning_rate"]): f"{float(row['accuracy']):.2f}"
-        for row in rows
+        (recipe(row["method"], run), row["learning_rate"]): f"{float(row['accuracy']):.2f}"
+        for row, run in with_all_labels()
         if row["held_out"] != "0"
     }
     rates = sorted({rate for _, rate in tries}, key=float)

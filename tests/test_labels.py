@@ -368,10 +368,11 @@ def test_another_optimiser(given):
     assert rates == [{1e-3, 2e-3, 4e-3}, {2e-3, 4e-3, 8e-3}]
 
 
-def work(block_cost):
+def work(block_cost, run=readme.BASE):
     """Multiply-adds of one image in pre-training and in classification, and a function: what Muon adds to the latter, as a
     share, by the images of a batch. A step counts three times its forward pass."""
-    s = notebooks.read(ROOT / few_labels.ENCODER / "card.json")["settings"]
+    s = notebooks.read(ROOT / "weights" / run / "card.json")["settings"]
+    predicted = 27 if run == readme.HOG else 48  # numbers of a patch
     patches, depth, width, narrow = 64, s["encoder_layers"], s["encoder_width"], s["decoder_width"]
     visible = patches - round(s["mask_ratio"] * patches)
     encode, decode = (
@@ -380,7 +381,9 @@ def work(block_cost):
     classification = depth * encode[patches] + patches * 48 * width
     pretraining = depth * encode[visible] + visible * 48 * width
     pretraining += (
-        s["decoder_layers"] * decode[patches] + visible * depth * width * narrow + patches * narrow * 48
+        s["decoder_layers"] * decode[patches]
+        + visible * depth * width * narrow
+        + patches * narrow * predicted
     )
     steps = []  # Muon's, five for each matrix X of a block: X X', its square, and their sum times X
     for blocks, w in ((depth, width), (s["decoder_layers"], narrow)):
@@ -407,6 +410,10 @@ def test_work_of_pretraining(mae):
     """What 100 epochs of pre-training cost, in epochs of classification."""
     pretraining, classification, muon = work(mae["block_cost"])
     assert few_labels.PRETRAINING_WORK == round(100 * pretraining / classification)
+    assert readme.WORK == {
+        run: round(readme.log(run, "card")["epochs"] * found[0] / found[1])
+        for run, found in ((run, work(mae["block_cost"], run)) for run in (readme.BASE, readme.HOG))
+    }
     told = f"With Muon an epoch with labels has {muon(256):.0%} more".replace("%", " %")
     assert told in (ROOT / "docs" / "labels.md").read_text()
     told = "{:.0f} times the work of these steps, and with 10 a class {:.0f} times".format(

@@ -294,23 +294,26 @@ def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
         '5000,"scratch, AdamW",0.004,0,20,75',
         "5000,fine-tuned,0.002,0,20,86",
     ]
-    lines += ["5000,fine-tuned,0.001,5000,5,99", "50,scratch,0.004,0,50,36"]
+    lines += ["5000,fine-tuned,0.001,5000,5,99", "50,scratch,0.004,0,50,36", "5000,fine-tuned,0.001,0,20,87"]
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(readme, "LOGS", tmp_path)
     monkeypatch.setattr(readme, "classifiers", lambda: ["new", "adamw", "old"])
-    monkeypatch.setattr(readme, "of_encoder", lambda rows, run=None: list(rows))
+    monkeypatch.setattr(
+        readme, "of_encoder", lambda rows, run: list(rows)[-1:] if run == readme.HOG else rows[:-1]
+    )
     for name, settings in {
         "new": {"pretrained": True, "muon": True, "learning_rate": 0.001},
         "adamw": {"pretrained": False, "learning_rate": 0.004},
         "old": {"labels_per_class": 50},
     }.items():
         (tmp_path / name).mkdir()
-        usual = {"labels_per_class": 5000, "blend": True, "epochs": 20}
+        usual = {"labels_per_class": 5000, "blend": True, "epochs": 20, "encoder": f"weights/{readme.BASE}"}
         notebooks.write(tmp_path / name / "settings.json", usual | settings)
     assert readme.all_labels().splitlines()[2:] == [
         "| from scratch, Muon | 20 | 20 | 0.002 | 70.25 |  |",
         "| fine-tuned, Muon | 20 | 57 | 0.001 | 85.00 | [weights](weights/new) |",
         "| fine-tuned, Muon | 20 | 57 | 0.002 | 86.00 |  |",
+        "| fine-tuned from histograms, Muon | 20 | 38 | 0.001 | 87.00 |  |",
         "| from scratch, Muon | 57 | 57 | 0.002 | 80.50 |  |",
         "| fine-tuned, AdamW | 20 | 57 | 0.002 | 86.00 |  |",
         "| from scratch, AdamW | 20 | 20 | 0.004 | 75.00 | [weights](weights/adamw) |",
