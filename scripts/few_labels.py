@@ -5,7 +5,8 @@
 For each number of labels a class the learning rate is chosen with draw 0, on a fifth of its labelled images. All draws then
 use it, with all their labels, and are measured on the 10,000 test images. Rows that are there are left alone.
 "blocks" fine-tunes the last blocks alone, with 50 labels a class (paper, figure 9).
-"longer" trains ten times as long from scratch, with 50 labels a class and the rate that was best for the usual length.
+"longer" trains ten times as long from scratch, with 50 labels a class and the rate that was best for the usual length; with
+500 in draw 0 only, where that is as much work as pre-training and fine-tuning.
 "5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there is
 a second run, with as much work as pre-training and fine-tuning together.
 "adamw" is 10, 50 and blocks with AdamW for all weights, where the others have Muon for the matrices of the blocks, and
@@ -121,7 +122,7 @@ def plans():
     """What each word on the command line measures: (labels a class, method, learning rates to choose from)."""
     found = {str(number): [(number, method, RATES[method]) for method in (*STARTS, *PROBES)] for number in SCHEDULES}
     found["blocks"] = [(50, method, RATES[method]) for method in BLOCKS]
-    found["longer"] = [(50, "scratch", RATES["scratch"])]
+    found["longer"] = [(number, "scratch", RATES["scratch"]) for number in (50, 500)]
     found[str(ALL)] = [(ALL, method, ALL_RATES[method]) for method in STARTS]
     few = [*((10, method) for method in STARTS), *((50, method) for method in STARTS | BLOCKS)]
     few = [(number, f"{method}, AdamW") for number, method in few]
@@ -155,7 +156,7 @@ def main(*words):
             measure = prober(encoder) if method in PROBES else functools.partial(train, encoder=encoder)
             short, long, draws = schedules(method, per_class)
             if plan == "longer":
-                long = [short | {"EPOCHS": 10 * short["EPOCHS"]}]
+                long, draws = [short | {"EPOCHS": 10 * short["EPOCHS"]}], draws if per_class == 50 else draws[:1]
             held_out = min(2 * per_class, 5000)
             tries = [row(measure, method, per_class, 0, rate, held_out, short, encoder) for rate in rates]
             best = notebooks.best_rate(tries)

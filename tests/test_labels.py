@@ -420,9 +420,21 @@ def test_work_of_pretraining(mae):
         *(times_the_work(mae["block_cost"], number) for number in (50, 10))
     )
     assert told in (ROOT / "README.md").read_text()
+    assert 9 < times_the_work(mae["block_cost"], 500) + 1 < 10, "ten times as long is equal work"
     times = times_the_work(mae["block_cost"], 50)
     text = " ".join("".join(cell["source"]) for cell in notebooks.cells(notebooks.CLASSIFICATION, "markdown"))
     assert f"done once, was {times:.0f} times that work" in text
+
+
+def test_longer_from_scratch(given):
+    """Ten times as long, at the rate of the short tries; with 500 labels a class once, where that is equal work."""
+    few_labels.main("longer")
+    runs = [s for s in given if not s["VALIDATION_IMAGES"]]
+    told = [(s["LABELS_PER_CLASS"], s["EPOCHS"], s["DRAW"], s["LEARNING_RATE"]) for s in runs]
+    assert told == [*((50, 500, draw, 4e-3) for draw in few_labels.DRAWS), (500, 400, 0, 4e-3)]
+    assert {s["EPOCHS"] for s in given if s["VALIDATION_IMAGES"]} == {50, 40} and not any(
+        s["PRETRAINED"] for s in given
+    )
 
 
 def test_rate_is_chosen_for_each_number_of_blocks(given):
