@@ -44,8 +44,10 @@ def test_scale_of_features_does_not_matter(mae):
     assert min(right) > 0.9 and right[0] == pytest.approx(right[1], abs=0.03)
 
 
-def test_settings_of_the_probe_have_an_effect(mae):
-    """A rate near 0 leaves it guessing, one epoch is not forty, and only equal seeds give equal scores."""
+def test_settings_of_the_probe_have_an_effect(mae, monkeypatch):
+    """A rate near 0 leaves it guessing, epochs are those asked for, and only equal seeds give equal scores."""
+    fit, epochs = keras.Sequential.fit, []
+    monkeypatch.setattr(keras.Sequential, "fit", lambda *a, **k: epochs.append(k["epochs"]) or fit(*a, **k))
     rng = np.random.default_rng(0)
     features = rng.standard_normal((600, 8)).astype("float32")
     labels = (features @ rng.standard_normal((8, 3))).argmax(1)
@@ -62,6 +64,7 @@ def test_settings_of_the_probe_have_an_effect(mae):
     assert loss(usual) < loss(probe(epochs=1)) - 0.1 and loss(usual) < loss(probe(1e-7)) - 0.1
     np.testing.assert_allclose(usual, probe(), atol=1e-5)
     assert np.abs(usual - probe(seed=1)).max() > 1e-3
+    assert epochs == [40, 1, 40, 40, 40]
 
 
 @pytest.fixture(scope="module")
