@@ -67,7 +67,7 @@ release: .venv/ready  ## copy a finished run to weights/ and logs/: make release
 results: .venv/ready  ## rebuild the README's tables from logs/
 	$(BIN)/python scripts/readme.py
 
-compare: data  ## two released encoders on the same images: make compare ENCODERS="mae-3x1-mask75-100ep mae-6x2-mask75-100ep"
+compare: data  ## two released models on the same images: make compare ENCODERS="mae-3x1-mask75-100ep mae-6x2-mask75-100ep"
 	$(BIN)/python scripts/release.py compare $(ENCODERS)
 
 verify: data  ## measure every released model again and compare with its card and the logs; or some: make verify MODELS="NAME NAME"

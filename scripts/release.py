@@ -3,7 +3,7 @@
     python scripts/release.py publish RUN [NAME]        a finished run's weights to weights/<NAME>/, its logs to logs/<NAME>/;
                                                         the probe of a released run's other seed to logs/seeds.csv
     python scripts/release.py verify [weights/NAME ...]  measure released models again and compare with card and logs
-    python scripts/release.py compare NAME NAME          the difference of two released encoders on the same test images
+    python scripts/release.py compare NAME NAME          the difference of two released encoders, or classifiers, on the same test images
 
 An encoder is released in three steps: publish its run, probe weights/<NAME>, publish the probe, which adds what it measured to logs and card.
 `publish` writes to weights/, logs/ and, if the code has not changed since, the notebook's outputs; the others write nothing.
@@ -306,7 +306,7 @@ def paired_difference(first, second):
 
 
 def compare(*names):
-    """Print the difference of two released encoders, test by test."""
+    """Print the difference of two released encoders, or classifiers, test by test."""
     folders = [ROOT / "weights" / pathlib.PurePath(name).name for name in names]
     wrong = [sentence for sentence in map(damaged, folders) if sentence]
     if len(names) != 2 or wrong:
