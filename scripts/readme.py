@@ -459,7 +459,7 @@ def labels_figure():
 
     found = few_labels()
     numbers = list(dict.fromkeys(number for number, _ in found))
-    axis = plt.subplots(figsize=(6.4, 3.8), layout="constrained")[1]
+    axis = plt.subplots(figsize=(8, 3.8), layout="constrained")[1]
     for (method, heading), marker in zip(reversed(METHODS.items()), "os^v"):
         (line,) = axis.plot(numbers, [statistics.mean(found[number, method]) for number in numbers], label=heading)
         for number in numbers:
@@ -470,7 +470,7 @@ def labels_figure():
     axis.set_xticklabels(numbers)
     axis.minorticks_off()
     axis.grid(alpha=0.3)
-    axis.legend()
+    axis.figure.legend(loc="outside right upper")
     picture = LOGS / "labels.png"
     axis.figure.savefig(picture, dpi=100, metadata={"Description": digest("labels.csv")})
     plt.close(axis.figure)

@@ -455,6 +455,26 @@ def test_what_is_said_of_two_encoders():
     assert f"ahead in each draw, by {min(leads):.1f} to {max(leads):.1f} points" in LABELS and min(leads) > 0
 
 
+def test_what_is_said_of_500_labels_a_class():
+    """Training from scratch is behind the probe, and that behind fine-tuning, in each draw."""
+    scratch, probed, tuned = (
+        readme.few_labels()[500, method] for method in ("scratch", "probe", "fine-tuned")
+    )
+    assert all(low < middle < high for low, middle, high in zip(scratch, probed, tuned, strict=True))
+    lead = statistics.mean(tuned) - statistics.mean(scratch)
+    assert f"in each draw, and fine-tuning leads by {lead:.1f} points" in README
+    few = [readme.few_labels()[50, method] for method in ("fine-tuned", "probe")]
+    leads = [statistics.mean(a) - statistics.mean(b) for a, b in ((tuned, probed), few)]
+    assert "with 500 and with 50 labels, by {:.1f} and {:.1f} points on average".format(*leads) in README
+    leads = [a - b for a, b in zip(tuned, probed)]
+    assert f"and with 500 by {min(leads):.1f} to {max(leads):.1f}" in LABELS
+    schedules = few_labels.SCHEDULES
+    steps = {number: s["EPOCHS"] * 10 * number // s["BATCH_SIZE"] for number, s in schedules.items()}
+    assert (
+        steps == {10: 500, 50: 500, 500: 2000} and "500 steps each, with 500 labels a class 2,000" in README
+    )
+
+
 def test_rows_of_another_encoder_do_not_count():
     digest = readme.log(readme.BASE, "card")["sha256"]["encoder.keras"][:12]
     assert readme.of_encoder([{"encoder": "0" * 12}, {"encoder": digest}]) == [{"encoder": digest}]
