@@ -468,6 +468,21 @@ def test_what_is_said_of_500_labels_a_class():
     assert "with 500 and with 50 labels, by {:.1f} and {:.1f} points on average".format(*leads) in README
     leads = [a - b for a, b in zip(tuned, probed)]
     assert f"and with 500 by {min(leads):.1f} to {max(leads):.1f}" in LABELS
+    rows = readme.rows_of("labels")
+    tries = {
+        row["learning_rate"]: float(row["accuracy"])
+        for row in rows_of(rows, "500", "scratch")
+        if row["held_out"] != "0"
+    }
+    assert (
+        "and has {:.1f} on held-out images, where 0.004 has {:.1f}".format(tries["0.002"], tries["0.004"])
+        in LABELS
+    )
+    assert max(tries, key=tries.get) == "0.004" and min(few_labels.RATES["scratch"]) == 0.004
+    floor = [row for row in rows_of(rows, "500", "probe, untrained") if row["held_out"] == "0"]
+    assert (
+        {float(row["learning_rate"]) for row in floor} == {max(few_labels.RATES["probe, untrained"])} == {0.1}
+    )
     schedules = few_labels.SCHEDULES
     steps = {number: s["EPOCHS"] * 10 * number // s["BATCH_SIZE"] for number, s in schedules.items()}
     assert (
