@@ -169,7 +169,7 @@ def main(*words):
 
 
 def rows():
-    """Those of the table."""
+    """The rows of the table, as dicts."""
     return list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
 
 

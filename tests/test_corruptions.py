@@ -162,10 +162,7 @@ def test_each_accuracy_is_that_of_its_corruption(monkeypatch, tmp_path, cifar10)
     corruptions.main()
     rows = list(csv.DictReader((tmp_path / "corruptions.csv").open()))
     models = corruptions.MODELS
-    probes = {
-        "probe, untrained": False,
-        "probe": True,
-    }  # whether the encoder is trained; the others are files
+    probes = {"probe, untrained": False, "probe": True}  # is the encoder trained? The others are files.
     assert built == [probes.get(row["model"], models[row["model"]]) for row in rows]
     assert {row["model"] for row in rows} == set(models) and set(probes) < set(models)
     for m, row in enumerate(rows):

@@ -386,6 +386,14 @@ def test_what_the_readme_says_of_all_labels():
     )
     told = f"({older - long:.1f} points) is gone: {opponent:.2f} from scratch, {tuned:.2f} fine-tuned, one run each"
     assert told in LABELS
+    rows = [row for row, run in readme.with_all_labels() if run == readme.HOG]
+    best = readme.best_rate(tried := [row for row in rows if row["held_out"] == "5000"])
+    (histograms,) = (row for row in rows if row["held_out"] == "0")
+    assert (histograms["learning_rate"], histograms["epochs"], len(tried)) == (best, "20", 2)
+    found, work = float(histograms["accuracy"]), 20 + readme.WORK[readme.HOG]
+    assert f"20 epochs reach {found:.2f}, with the work of {work}" in README
+    assert f"{found:.2f} from histograms, {tuned:.2f} from pixels (one run each)" in LABELS
+    assert f"as many as {readme.WORK[readme.HOG]}." in LABELS and abs(found - tuned) < spread
     told = f"With AdamW alone the lead at equal work is {older - long:.1f} points"
     assert f"{told}, and {older - equal:.1f} where both starts get 20 epochs with labels" in README
     text = prose(notebooks.CLASSIFICATION)
