@@ -34,7 +34,6 @@ ROWS = {  # the predecessor's linear probes after 100 epochs, one run each, test
 }
 BASE = "mae-6x2-mask75-100ep"
 HOG = "mae-6x2-mask75-hog-50ep"  # of the same sizes; the predecessor has no such row
-WORK = {BASE: PRETRAINING_WORK, HOG: 18}  # of pre-training, in epochs with labels
 TARGETS = {None: "pixels", "hog": "histograms of oriented gradients"}  # by variant, a key of ablations/variants.py
 OTHER_LOSS = ("target", "mask ratio", "patch size")  # factors whose validation loss is not that of the base
 JUDGED = {"probe": "linear probe", "blocks": "all blocks", "neighbours": "neighbours"}  # columns of logs/ablations.csv
@@ -362,7 +361,7 @@ def all_labels():
     tested = [(row, run) for row, run in with_all_labels() if row["held_out"] == "0"]
     for row, run in sorted(tested, key=lambda pair: ("AdamW" in pair[0]["method"], int(pair[0]["epochs"]))):
         method, epochs = row["method"], int(row["epochs"])
-        work = epochs + WORK[run] * method.startswith("fine-tuned")
+        work = epochs + PRETRAINING_WORK[run] * method.startswith("fine-tuned")
         told = recipe(method, run), epochs, work, row["learning_rate"], f"{float(row['accuracy']):.2f}"
         lines.append([*told, files.get((method, epochs, float(row["learning_rate"]), run), "")])
     return table(lines)

@@ -371,7 +371,10 @@ def test_what_is_said_of_muon_with_labels():
 def test_what_the_readme_says_of_all_labels():
     """The leads, and how the rates were chosen; the classifiers that are released are the runs in the table."""
     rows = [row for row in readme.of_encoder(readme.rows_of("labels")) if row["labels_per_class"] == "5000"]
-    tries, epochs = [row for row in rows if row["held_out"] == "5000"], 20 + notebooks.PRETRAINING_WORK
+    tries, epochs = (
+        [row for row in rows if row["held_out"] == "5000"],
+        20 + notebooks.PRETRAINING_WORK[readme.BASE],
+    )
     assert {row["epochs"] for row in tries} == {"5"}
     runs = {(row["method"], row["epochs"]): row for row in rows if row["held_out"] == "0"}
     reached = {key: float(row["accuracy"]) for key, row in runs.items()}
@@ -390,10 +393,10 @@ def test_what_the_readme_says_of_all_labels():
     best = readme.best_rate(tried := [row for row in rows if row["held_out"] == "5000"])
     (histograms,) = (row for row in rows if row["held_out"] == "0")
     assert (histograms["learning_rate"], histograms["epochs"], len(tried)) == (best, "20", 2)
-    found, work = float(histograms["accuracy"]), 20 + readme.WORK[readme.HOG]
+    found, work = float(histograms["accuracy"]), 20 + notebooks.PRETRAINING_WORK[readme.HOG]
     assert f"20 epochs reach {found:.2f}, with the work of {work}" in README
     assert f"{found:.2f} from histograms, {tuned:.2f} from pixels (one run each)" in LABELS
-    assert f"as many as {readme.WORK[readme.HOG]}." in LABELS and abs(found - tuned) < spread
+    assert f"as many as {notebooks.PRETRAINING_WORK[readme.HOG]}." in LABELS and abs(found - tuned) < spread
     told = f"With AdamW alone the lead at equal work is {older - long:.1f} points"
     assert f"{told}, and {older - equal:.1f} where both starts get 20 epochs with labels" in README
     text = prose(notebooks.CLASSIFICATION)
@@ -417,8 +420,8 @@ def test_what_the_readme_says_of_all_labels():
     assert told in LABELS
     for (method, _), row in runs.items():  # the longer runs, too
         assert row["learning_rate"] == readme.best_rate(rows_of(tries, "5000", method))
-    assert f"as many as {notebooks.PRETRAINING_WORK} epochs with labels" in LABELS
-    assert f"as often as {notebooks.PRETRAINING_WORK} epochs with labels" in README
+    assert f"as many as {notebooks.PRETRAINING_WORK[readme.BASE]} epochs with labels" in LABELS
+    assert f"as often as {notebooks.PRETRAINING_WORK[readme.BASE]} epochs with labels" in README
 
 
 def test_what_is_said_of_two_encoders():
