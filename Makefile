@@ -19,7 +19,7 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
 
-quickstart: data  ## pre-train for about two minutes and probe the encoder
+quickstart: data  ## pre-train for a minute or two and probe the encoder
 	$(BIN)/python scripts/notebooks.py quickstart $(PARAMETERS)
 
 pretrain: data  ## run mae-pretraining.ipynb; any parameter can follow: make pretrain RUN=deep ENCODER_LAYERS=9

@@ -511,11 +511,11 @@ def summary(folder):
 
 
 def quickstart():
-    """Pre-train for about two minutes; a run that was already finished is only read again and keeps the time it took."""
+    """Pre-train for a minute or two; a run that was already finished is only read again and keeps the time it took."""
     start, folder = time.time(), ROOT / "runs" / "quickstart"
     times, finished = folder / "quickstart.json", (folder / "results.json").exists()
     spent = read(times)["seconds"] if times.exists() else 0  # by a run that was cut off
-    few = {"TRAIN_IMAGES": 20_000, "EPOCHS": 6, "WARMUP_EPOCHS": 1, "BATCH_SIZE": 128, "LEARNING_RATE": 6e-3}
+    few = {"TRAIN_IMAGES": 18_000, "EPOCHS": 5, "WARMUP_EPOCHS": 1, "BATCH_SIZE": 128, "LEARNING_RATE": 6e-3}
     try:
         run(PRETRAINING, RUN="quickstart", **few)
     finally:

@@ -452,18 +452,50 @@ def each_corruption():
     return table(lines)
 
 
+def longer():
+    """{labels a class: accuracies in % of the draws} of the longest runs from scratch, if longer than fine-tuning."""
+    runs = {}  # by labels a class, method and epochs
+    for row in of_encoder(rows_of("labels")):
+        if row["held_out"] == "0" and row["method"] in ("scratch", "fine-tuned"):
+            key = int(row["labels_per_class"]), row["method"], int(row["epochs"])
+            runs.setdefault(key, []).append(float(row["accuracy"]))
+    epochs = {(number, method): most for number, method, most in sorted(runs)}
+    numbers = [number for number, _ in epochs if epochs[number, "scratch"] > epochs[number, "fine-tuned"]]
+    return {number: runs[number, "scratch", epochs[number, "scratch"]] for number in numbers}
+
+
+def labels_lines():
+    """The lines of the figure: {heading: {labels a class: accuracies in % of the draws}}. With all labels it is one run each,
+    with as many epochs from both starts, and the probes are those of the released encoder."""
+    found = few_labels()
+    rows = [row for row, run in with_all_labels() if run == BASE and (row["held_out"], row["epochs"]) == ("0", "20")]
+    found |= {(5000, row["method"]): [float(row["accuracy"])] for row in rows}
+    final = log(BASE, "probe")["test"][TESTS[0]]
+    found |= {
+        (5000, "probe"): [final["trained"]["accuracy"]],
+        (5000, "probe, untrained"): [final["untrained"]["accuracy"]],
+    }
+    lines = {heading: {} for heading in reversed(METHODS.values())}
+    for (number, method), draws in found.items():
+        if method in METHODS:
+            lines[METHODS[method]][number] = draws
+    return lines | {f"{METHODS['scratch']}, longer": longer()}
+
+
 def labels_figure():
     """Draw accuracy against the number of labels, each draw a point, and put the picture at the head of the notebook."""
     import matplotlib.pyplot as plt
 
-    found = few_labels()
-    numbers = list(dict.fromkeys(number for number, _ in found))
+    lines, numbers = labels_lines(), set()
     axis = plt.subplots(figsize=(8, 3.8), layout="constrained")[1]
-    for (method, heading), marker in zip(reversed(METHODS.items()), "os^v"):
-        (line,) = axis.plot(numbers, [statistics.mean(found[number, method]) for number in numbers], label=heading)
-        for number in numbers:
-            draws = found[number, method]
-            axis.plot([number] * len(draws), draws, marker, color=line.get_color(), markersize=5)
+    for (heading, points), style in zip(lines.items(), ("C0o-", "C1s-", "C2^-", "C3v-", "C3v--")):
+        color, marker, line = style[:2], style[2], style[3:]
+        axis.plot(list(points), [statistics.mean(draws) for draws in points.values()], color + line, label=heading)
+        inside = color if line == "-" else "white"
+        for number, draws in points.items():
+            axis.plot([number] * len(draws), draws, color + marker, markerfacecolor=inside, markersize=5)
+        numbers |= set(points)
+    numbers = sorted(numbers)
     axis.axhline(10, color="grey", linewidth=1, linestyle=":", label="guessing")
     axis.set(xscale="log", xlabel="labels a class", ylabel="% of the test images right", xticks=numbers)
     axis.set_xticklabels(numbers)
