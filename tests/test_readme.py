@@ -738,6 +738,22 @@ def test_what_the_readme_says_of_histograms():
     assert "for half as many epochs. It is ahead of 6 & 2 by more than two points" in README
 
 
+def test_what_the_readme_says_in_short():
+    """Its three lines hold for every row, and repeat numbers that stand below them."""
+    gains = {"published": [], "floors": []}
+    for run, published in readme.ROWS.items():
+        found = readme.log(run, "probe")["test"][readme.TESTS[0]]
+        gains["published"].append(found["trained"]["accuracy"] - published)
+        gains["floors"].append(found["trained"]["accuracy"] - found["untrained"]["accuracy"])
+    low, high = ({which: round(end(leads)) for which, leads in gains.items()} for end in (min, max))
+    told = f"{low['published']} to {high['published']} points above the published ones, and {low['floors']} to {high['floors']} above"
+    assert told in README
+    equal, tuned = readme.longer(), readme.labels_lines()["fine-tuned"]
+    pairs = [(tuned[number][0], equal[number][0]) for number in (500, 5000)]
+    for words, pair in zip(("at equal work, too:", "With all 50,000 it does not:"), pairs, strict=True):
+        assert f"{words} {pair[0]:.1f} against {pair[1]:.1f} %" in README
+
+
 def test_which_encoder_leads():
     """The deepest, in all three tests; only in the second by two points, and in the first by less than chance moves a number."""
     deepest = "mae-9x3-mask75-100ep"
