@@ -438,10 +438,19 @@ def test_what_the_readme_says_of_all_labels():
     assert f"20 epochs reach {found:.2f}, with the work of {work}" in README
     assert f"{found:.2f} from histograms, {tuned:.2f} from pixels (one run each)" in LABELS
     assert f"as many as {notebooks.PRETRAINING_WORK[readme.HOG]}." in LABELS and abs(found - tuned) < spread
-    told = f"With AdamW alone the lead at equal work is {older - long:.1f} points"
-    assert f"{told}, and {older - equal:.1f} where both starts get 20 epochs with labels" in README
+    told = f"With AdamW alone the lead is {older - long:.1f} points at equal work"
+    assert f"{told}, and {older - equal:.1f} at 20 epochs each" in README
+    short = reached["scratch", "20"]
+    assert f"At 20 epochs each it is {tuned - short:.1f} points ahead" in README
+    told = (
+        f"{tuned - short:.1f} points with Muon ({short:.2f} from scratch) and {older - equal:.1f} with AdamW"
+    )
+    assert told in LABELS
     text = prose(notebooks.CLASSIFICATION)
-    assert f"for 20 epochs this encoder reaches {tuned:.1f} %" in text
+    assert (
+        f"for 20 epochs this encoder reaches {tuned:.1f} %. Random weights have {short:.1f} % after as many"
+        in text
+    )
     assert f"for {epochs} epochs takes as much work" in text and f"It reaches {opponent:.1f} %" in text
     released = {"classifier-6-fine-tuned-20ep": ("fine-tuned", "20")}
     released |= {f"classifier-6-scratch-{epochs}ep": ("scratch", str(epochs))}
