@@ -710,6 +710,21 @@ def test_what_the_page_says_of_two_seeds():
     assert all(0 < a - b < 1.8 for a, b in zip(cross[:3], paper[:3])), "a little better in all three"
 
 
+def test_what_is_said_of_the_papers_questions():
+    """One seed each: who is behind the base with the same seed, in probe, all blocks and neighbours."""
+    tries = readme.ablations()
+    names = "raw", "decoder-layers-1", "decoder-layers-4", "mask-ratio-0.5", "mask-ratio-0.9"
+    assert all(len(tries[name]) == 1 for name in names)
+    gains = {name: [readme.gain(tries[name], column) for column in readme.JUDGED] for name in names}
+    assert max(gains["raw"]) < -2, "behind in all three measures, by more than two points"
+    for name in ("decoder-layers-1", "decoder-layers-4", "mask-ratio-0.5"):
+        assert max(gains[name]) < 0, name
+    assert readme.gain(tries["decoder-layers-4"], "validation_loss") < 0, "the loss is lower"
+    assert min(gains["mask-ratio-0.5"]) == gains["mask-ratio-0.5"][2], "neighbours most"
+    _, blocks, neighbours = gains["mask-ratio-0.9"]
+    assert blocks < 0 < neighbours
+
+
 def prose(notebook):
     """The text of a notebook, on one line."""
     return " ".join(
