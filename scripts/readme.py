@@ -488,8 +488,8 @@ def labels_figure():
 
     lines, numbers = labels_lines(), set()
     axis = plt.subplots(figsize=(8, 3.8), layout="constrained")[1]
-    for (heading, points), style in zip(lines.items(), ("C0o-", "C1s-", "C2^-", "C3v-", "C3v--")):
-        color, marker, line = style[:2], style[2], style[3:]
+    styles = ("C0", "o", "-"), ("C1", "s", "-"), ("C2", "^", "-"), ("C3", "v", "-"), ("C3", "v", "--")
+    for (heading, points), (color, marker, line) in zip(lines.items(), styles):
         axis.plot(list(points), [statistics.mean(draws) for draws in points.values()], color + line, label=heading)
         inside = color if line == "-" else "white"
         for number, draws in points.items():
