@@ -2,7 +2,8 @@
 
 Writes data/<folder>-<size>px/: x_train.npy and x_test.npy (N, SIZE, SIZE, 1 or 3), uint8; y_train.npy and y_test.npy (N,),
 int32, positions in classes.npy; images.json, what a card needs. Sub-folders are classes. About a fifth, chosen by what is in
-the files, is for testing. `make pretrain IMAGES=FOLDER IMAGE_SIZE=SIZE` does this first: docs/own-images.md.
+the files, is for testing, unless the folder is split into train and test (or val). `make pretrain IMAGES=FOLDER
+IMAGE_SIZE=SIZE` does this first: docs/own-images.md.
 """
 
 import collections
@@ -22,12 +23,16 @@ from notebooks import ROOT, read, sha256, write
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 ARRAYS = "x_train", "y_train", "x_test", "y_test", "classes"
-PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+PARTS = dict.fromkeys(["train", "training"], "train")  # names of sub-folders that are no classes
+PARTS |= dict.fromkeys(["test", "testing", "val", "valid", "validation"], "test")
 LARGEST = 256  # pixels a side: this project is about small images
 
 
 def find(folder):
-    """[(path, class name)] of the PNG and JPEG files in a folder, "" where there are no sub-folders; exits with a sentence if there are none."""
+    """[(path, class name, part)] of the PNG and JPEG files in a folder; exits with a sentence if that cannot be done.
+
+    The class is "" where there are no sub-folders. The part is "train" or "test" where the folder is split, and else "".
+    """
     if not folder.is_dir():
         sys.exit(f"IMAGES {folder} is no folder: name one that holds PNG or JPEG files, or sub-folders of them.")
     files = [pathlib.Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names]
@@ -40,17 +45,22 @@ def find(folder):
     if other:
         told = ", ".join(f"{count} {suffix}" for suffix, count in other.most_common(5))
         print(f"  left aside, since only PNG and JPEG files are read: {told}")
-    found = [(folder / path, path.parts[0] if len(path.parts) > 1 else "") for path in found]
-    names = {name for _, name in found}
     if not found:
         sys.exit(f"IMAGES {folder} holds no PNG or JPEG file: name a folder that does.")
+    tops = sorted({path.parts[0] if len(path.parts) > 1 else "" for path in found})
+    parts = [PARTS.get(name.lower(), "") for name in tops]
+    own = len(tops) > 1 and all(parts)
+    if own and sorted(parts) != ["test", "train"]:
+        sys.exit(
+            f"IMAGES {folder} is split into {' and '.join(tops)}: leave one of them to learn from and one to test with."
+        )
+    for i, path in enumerate(found):
+        part, *above = path.parts[:-1] if own else ("", *path.parts[:-1])
+        found[i] = folder / path, above[0] if above else "", PARTS.get(part.lower(), "")
+    names = {name for _, name, _ in found}
     if "" in names and len(names) > 1:
         sys.exit(
             f"IMAGES {folder} holds images beside its sub-folders: give those a sub-folder, too, or take them out."
-        )
-    if len(names) > 1 and {name.lower() for name in names} <= PARTS:
-        sys.exit(
-            f"IMAGES {folder} is split into {' and '.join(sorted(names))}: name a folder whose sub-folders are classes."
         )
     return found
 
@@ -71,13 +81,15 @@ def open_image(path, size):
         return np.asarray(pixels), min(image.size)
 
 
-def split(labels, digests):
+def split(labels, digests, own):
     """Positions (labels (M,)) to train on and to test with, each in the order of the files' digests, which is random.
 
-    An image whose digest can be divided by five is for testing, so it stays that when others come or go. Each class has at
-    least one image in both parts.
+    `own` (M,) are the parts that the folder has, if it has any. Otherwise an image whose digest can be divided by five is for
+    testing, so it stays that when others come or go, and each class has at least one image in both parts.
     """
     order = np.array(sorted(range(len(labels)), key=lambda i: digests[i]))
+    if any(own):
+        return [order[np.array(own)[order] == part] for part in ("train", "test")]
     held_out = np.array([int(digests[i], 16) % 5 == 0 for i in order])
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels[order] == label)
@@ -125,7 +137,7 @@ def prepare_alone(folder, size):
     if not 1 <= size <= LARGEST:
         sys.exit(f"IMAGE_SIZE {size} must be from 1 to {LARGEST} pixels: all this is about small images.")
     found = find(folder)
-    listing = [[str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime] for path, _ in found]
+    listing = [[str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime] for path, *_ in found]
     listing = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
     target = ROOT / "data" / f"{folder.resolve().name}-{size}px"
     before = read(target / "images.json") if (target / "images.json").exists() else {}
@@ -152,8 +164,8 @@ def prepare_alone(folder, size):
 def fill(target, folder, found, size, origin):
     """Write arrays and images.json of the files `found` into the folder `target`."""
     images = np.lib.format.open_memmap(target / "all.npy", "w+", "uint8", (len(found), size, size, 3))
-    kept, digests, skipped, grey, smallest = [], [], [], True, [size, ""]
-    for path, name in found:
+    kept, own, digests, skipped, grey, smallest = [], [], [], [], True, [size, ""]
+    for path, name, part in found:
         try:
             image, side = open_image(path, size)
         except Exception as error:  # damaged files raise many kinds
@@ -162,6 +174,7 @@ def fill(target, folder, found, size, origin):
             continue
         images[len(kept)] = image
         kept.append(name)
+        own.append(part)
         digests.append(sha256(path))
         smallest = min(smallest, [side, str(path.relative_to(folder))])
         grey = grey and np.array_equal(image[..., :1] + np.zeros_like(image), image)
@@ -177,7 +190,15 @@ def fill(target, folder, found, size, origin):
         )
     classes = sorted(counts)
     labels = np.array([classes.index(name) for name in kept], "int32")
-    parts = dict(zip(("train", "test"), split(labels, digests)))
+    parts = dict(zip(("train", "test"), split(labels, digests, own)))
+    lone = [name for i, name in enumerate(classes) if len({i in labels[positions] for positions in parts.values()}) > 1]
+    if lone:
+        sys.exit(
+            f"IMAGES {folder} has images of the class {lone[0]!r} in one of its two parts only: each needs some to learn from and to test."
+        )
+    twice = {digests[i] for i in parts["train"]} & {digests[i] for i in parts["test"]}
+    if twice:
+        print(f"  {len(twice)} images are there both to learn from and to test: take the copies out of one part")
     for part, positions in parts.items():
         copy(images, positions, 1 if grey else 3, target / f"x_{part}.npy")
         np.save(target / f"y_{part}.npy", labels[positions])

@@ -126,6 +126,28 @@ def test_about_a_fifth_is_for_testing(prepare, save):
     assert not np.array_equal(np.sort(arrays["y_train"]), arrays["y_train"]), "the order should be random"
 
 
+@pytest.mark.parametrize("below", ["{}", "{}/deeper", ""])
+def test_a_folder_that_is_split_stays_so(below, prepare, save, capsys):
+    """Classes lie below its parts, if there are any; a file in both parts is told of."""
+    for i in range(12):
+        save(f"Train/{below.format('cat' if i % 2 else 'dog')}/{i}.png", plain((2 * i,) * 3))
+    for i in range(4):
+        save(f"val/{below.format('cat' if i % 2 else 'dog')}/{i}.png", plain((100 + 2 * i,) * 3))
+    arrays, about = prepare()
+    assert (about["train"], about["test"]) == (12, 4) and "copies" not in capsys.readouterr().out
+    assert about["classes"] == (["cat", "dog"] if below else [])
+    for part, first in (("train", 0), ("test", 100)):
+        level = arrays[f"x_{part}"][:, 8, 8, 0]
+        assert set(level) == {first + 2 * i for i in range(about[part])}
+        assert not np.array_equal(np.sort(level), level), "the order should be random"
+        assert np.array_equal(arrays[f"y_{part}"] == 0, level // 2 % 2 == 1) or not below
+    save(f"val/{below.format('dog')}/copy.png", plain((4,) * 3))
+    assert (
+        prepare()[1]["test"] == 5
+        and "1 images are there both to learn from and to test:" in capsys.readouterr().out
+    )
+
+
 def test_an_image_keeps_its_part_when_others_come(prepare, save):
     """So an encoder never meets in a test what it was trained on."""
 
@@ -145,7 +167,7 @@ def test_an_image_keeps_its_part_when_others_come(prepare, save):
 def test_each_class_is_in_both_parts():
     """Even if the digests of its files would have it otherwise."""
     labels = np.array([0, 0, 1, 1, 2, 2])
-    train, test = images.split(labels, ["5", "a", "1", "2", "5", "1"])
+    train, test = images.split(labels, ["5", "a", "1", "2", "5", "1"], [""] * 6)
     assert sorted(labels[train]) == sorted(labels[test]) == [0, 1, 2]
 
 
@@ -213,12 +235,24 @@ def mixed(folder, save):
 
 
 def divided(folder, save):
-    """Training and test images in sub-folders, classes below."""
-    for name in ("train/cat/1.png", "train/cat/2.png", "test/cat/1.png", "test/cat/2.png"):
+    """Three parts: which is for testing?"""
+    for name in ("train/cat/1.png", "test/cat/1.png", "val/cat/1.png"):
         save(name, plain(RED))
 
 
-@pytest.mark.parametrize("make", [nothing, empty, single, broken, lonely, mixed, divided])
+def untested(folder, save):
+    """A class without test images."""
+    for name in ("train/cat/1.png", "train/dog/1.png", "train/dog/2.png", "test/cat/1.png"):
+        save(name, plain(RED))
+
+
+def beside(folder, save):
+    """Test images beside classes."""
+    for name in ("train/cat/1.png", "train/cat/2.png", "test/1.png"):
+        save(name, plain(RED))
+
+
+@pytest.mark.parametrize("make", [nothing, empty, single, broken, lonely, mixed, divided, untested, beside])
 def test_wrong_folders_get_one_sentence(make, prepare, save, tmp_path, one_sentence):
     make(tmp_path, save)
     with pytest.raises(SystemExit) as stop:
