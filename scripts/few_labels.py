@@ -8,7 +8,8 @@ use it, with all their labels, and are measured on the 10,000 test images. Rows 
 "longer" trains ten times as long from scratch, with 50 labels a class and the rate that was best for the usual length; with
 500 in draw 0 only, where that is as much work as pre-training and fine-tuning.
 "5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there
-are longer runs, with as much work as pre-training (on histograms, on pixels) and fine-tuning together.
+are longer runs, with as much work as pre-training (on histograms, on pixels) and fine-tuning together. The longest is done
+fine-tuned, too.
 "adamw" is 10, 50 and blocks with AdamW for all weights, where the others have Muon for the matrices of the blocks, and
 "adamw-5000" is 5000 with it.
 With another ENCODER of the same sizes only those that use its weights are measured: the others are the same for both.
@@ -55,8 +56,8 @@ def schedules(method, per_class):
     if per_class < ALL:
         one = PROBE_SCHEDULE if method in PROBES else SCHEDULES[per_class]
         return one, [one], DRAWS
-    equal = sorted(20 + epochs for epochs in PRETRAINING_WORK.values())
-    lengths = [20, *equal] if method.startswith("scratch") else [20]
+    longer = sorted({20 + epochs for epochs in PRETRAINING_WORK.values()})
+    lengths = [20, *(longer if method.startswith("scratch") else longer[-1:])]
     return {"BATCH_SIZE": 256, "EPOCHS": 5}, [{"BATCH_SIZE": 256, "EPOCHS": epochs} for epochs in lengths], DRAWS[:1]
 
 

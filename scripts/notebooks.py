@@ -42,8 +42,8 @@ CIFAR10 = {
     "smallest": [32, "image"],
 }
 PUBLISHED = 49.33  # the predecessor's best linear probe, after 100 epochs, in %
-# epochs of classification that multiply as often as the pre-training of each of these weights
-PRETRAINING_WORK = {"mae-6x2-mask75-100ep": 37, "mae-6x2-mask75-hog-50ep": 18}
+# epochs of classification with an encoder of its size that multiply as often as the pre-training of each of these weights
+PRETRAINING_WORK = {"mae-6x2-mask75-100ep": 37, "mae-6x2-mask75-hog-50ep": 18, "mae-9x3-mask75-100ep": 37}
 HELD = {}  # run folders that this process keeps others out of, and their descriptors
 
 
