@@ -380,6 +380,7 @@ def setting(factor, name, *values):
 
 
 SCHEDULES = 5, 10, 25, 50, 100, 200
+HOG = "histograms of oriented gradients"
 PAPER = {"FUSE_BLOCKS": False, "MUON": False}  # the paper's model and optimiser
 VARIANTS = {
     "base": ("base", "", {}, None),
@@ -404,7 +405,15 @@ VARIANTS = {
     "part-25": ("hidden patches predicted", "a quarter", {}, part(0.25)),
     "cross-100": ("decoder", "cross-attention", {}, cross(1)),
     "cross-50": ("decoder", "cross-attention, half of the hidden patches", {}, cross(0.5)),
-    "hog": ("target", "histograms of oriented gradients", {}, oriented_gradients),
+    "hog": ("target", HOG, {}, oriented_gradients),
+    "hog-mask-ratio-0.9": ("target", f"{HOG}, mask ratio 0.9", {"MASK_RATIO": 0.9}, oriented_gradients),
+    "hog-learning-rate-0.006": ("target", f"{HOG}, learning rate 0.006", {"LEARNING_RATE": 6e-3}, oriented_gradients),
+    "hog-cross-50": (
+        "target",
+        f"{HOG}, cross-attention, half of the hidden patches",
+        {},
+        both(cross(0.5), oriented_gradients),
+    ),
     "teacher": ("target", "tokens of a teacher, the averaged encoder", {}, teacher(0.99)),
     "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
     "raw": ("target", "raw pixels", {"NORMALIZE_TARGETS": False}, None),
