@@ -4,6 +4,7 @@ import base64
 import csv
 import functools
 import http.server
+import itertools
 import json
 import os
 import re
@@ -283,8 +284,8 @@ def test_few_labels_are_those_of_the_chosen_rate(monkeypatch, tmp_path):
 
 
 def test_lines_of_the_figure(monkeypatch):
-    """With all labels both starts have 20 epochs; the broken line has the longest runs from scratch, where fine-tuning was
-    shorter. Runs with AdamW, from histograms, or that chose a rate, are left out."""
+    """With all labels both starts have 20 epochs; the broken line has the longest runs from scratch, where there are
+    shorter ones, too. Runs with AdamW, from histograms, or that chose a rate, are left out."""
     keys = "labels_per_class", "method", "held_out", "epochs", "accuracy"
     rows = [
         ("50", "scratch", "0", "50", "40"),
@@ -299,6 +300,7 @@ def test_lines_of_the_figure(monkeypatch):
         ("5000", "scratch", "5000", "5", "65"),
         ("5000", "scratch, AdamW", "0", "57", "82"),
         ("5000", "fine-tuned", "0", "20", "89"),
+        ("5000", "fine-tuned", "0", "57", "92"),
         ("5000", "fine-tuned", "0", "20", "99"),
     ]
     rows = [dict(zip(keys, row, strict=True)) for row in rows]
@@ -335,13 +337,13 @@ def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
         '5000,"scratch, AdamW",0.004,0,20,75',
         "5000,fine-tuned,0.002,0,20,86",
     ]
-    lines += ["5000,fine-tuned,0.001,5000,5,99", "50,scratch,0.004,0,50,36", "5000,fine-tuned,0.001,0,20,87"]
+    lines += ["5000,fine-tuned,0.001,5000,5,99", "50,scratch,0.004,0,50,36"]
+    lines += ["5000,fine-tuned,0.001,0,20,87", "5000,fine-tuned,0.002,0,20,90"]
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(readme, "LOGS", tmp_path)
     monkeypatch.setattr(readme, "classifiers", lambda: ["new", "adamw", "old"])
-    monkeypatch.setattr(
-        readme, "of_encoder", lambda rows, run: list(rows)[-1:] if run == readme.HOG else rows[:-1]
-    )
+    of = {readme.BASE: slice(-2), readme.HOG: slice(-2, -1), readme.DEEP: slice(-1, None)}
+    monkeypatch.setattr(readme, "of_encoder", lambda rows, run: rows[of[run]])
     for name, settings in {
         "new": {"pretrained": True, "muon": True, "learning_rate": 0.001},
         "adamw": {"pretrained": False, "learning_rate": 0.004},
@@ -355,6 +357,7 @@ def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
         "| fine-tuned, Muon | 20 | 57 | 0.001 | 85.00 | [weights](weights/new) |",
         "| fine-tuned, Muon | 20 | 57 | 0.002 | 86.00 |  |",
         "| fine-tuned from histograms, Muon | 20 | 38 | 0.001 | 87.00 |  |",
+        "| fine-tuned, 9 layers, Muon | 20 | 57 | 0.002 | 90.00 |  |",
         "| from scratch, Muon | 57 | 57 | 0.002 | 80.50 |  |",
         "| fine-tuned, AdamW | 20 | 57 | 0.002 | 86.00 |  |",
         "| from scratch, AdamW | 20 | 20 | 0.004 | 75.00 | [weights](weights/adamw) |",
@@ -547,6 +550,9 @@ def test_what_is_said_of_500_labels_a_class():
     assert (
         steps == {10: 500, 50: 500, 500: 2000} and "500 steps each, with 500 labels a class 2,000" in README
     )
+    for number, schedule in schedules.items():  # a fifth chooses the rate
+        row = number, schedule["BATCH_SIZE"], f"{steps[number]:,}", f"{steps[number] * 4 // 5:,}"
+        assert "| {} | {} | {} | {} |".format(*row) in LABELS
 
 
 def test_rows_of_another_encoder_do_not_count():
@@ -691,8 +697,33 @@ def test_what_the_page_says_of_two_seeds():
         assert min(min(leads(name, other, column)) for column in readme.JUDGED) > 0
     told = "{:.1f} and {:.1f} points".format(*leads("adamw", "paper", "probe"))
     page = (ROOT / "ablations" / "README.md").read_text()
-    pairs = [[float(row["probe"]) for row, _ in found] for found in tries.values() if len(found) == 2]
-    assert f"by up to {max(abs(a - b) for a, b in pairs):.1f} points in [short tries]" in README
+    moved = {
+        column: [
+            abs(float(found[0][0][column]) - float(found[1][0][column]))
+            for found in tries.values()
+            if len(found) == 2
+        ]
+        for column in readme.JUDGED
+    }
+    assert f"by up to {max(moved['probe']):.1f} points in [short tries]" in README
+    chance = f"moved by {min(moved['probe']):.1f} to {max(moved['probe']):.1f} points, all blocks by up to {max(moved['blocks']):.1f}"
+    assert f"{chance} and neighbours by up to {max(moved['neighbours']):.1f}." in page
+    for words, name, other in (
+        ("instead of pixels", "hog", "base"),
+        ("instead of AdamW", "base", "adamw"),
+        ("instead of the last one (with AdamW)", "adamw", "paper"),
+    ):
+        means = [statistics.mean(leads(name, other, column)) for column in readme.JUDGED]
+        assert "{}: {:+.1f}, {:+.1f}, {:+.1f}.".format(words, *means) in page
+    base = tries["base"][0][0]
+    alone = [float(base[column]) for column in (*readme.JUDGED, "validation_loss")]
+    words = "With seed 0 alone the base has {:.2f}, {:.2f}, {:.2f}, and a loss of {:.4f}."
+    assert base["seed"] == "0" and words.format(*alone) in page
+    (fast,) = tries["learning-rate-0.006"]
+    higher = [
+        float(fast[0][column]) > float(fast[1][column]) for column in (*readme.JUDGED, "validation_loss")
+    ]
+    assert higher == [True, True, False, False]
     older = {row["learning_rate"]: float(row["validation_loss"]) for row in readme.rows_of("recipe")[:3]}
     loss = {name: statistics.mean(float(row["validation_loss"]) for row, _ in tries[name]) for name in tries}
     falls = older["0.003"] - older["0.0045"], loss["adamw"] - loss["base"]
@@ -764,6 +795,16 @@ def test_what_the_readme_says_of_histograms():
     assert "for half as many epochs. It is ahead of 6 & 2 by more than two points" in README
 
 
+def test_what_is_said_of_longer_training():
+    """Each row is ahead of the one above it in all three measures."""
+    rows = [[float(row[column]) for column in readme.JUDGED] for row in readme.rows_of("ablations-100ep")]
+    for run in (readme.BASE, readme.HOG):
+        rows.append([readme.log(run, "probe")["test"][test]["trained"]["accuracy"] for test in readme.TESTS])
+    leads = [b - a for above, row in itertools.pairwise(rows) for a, b in zip(above, row, strict=True)]
+    told = f"ahead of the one above it in all three measures, by {min(leads):.1f} to {max(leads):.1f} points"
+    assert min(leads) > 0 and told in (ROOT / "ablations" / "README.md").read_text()
+
+
 def test_what_the_readme_says_in_short():
     """Its three lines hold for every row, and repeat numbers that stand below them."""
     gains = {"published": [], "floors": []}
@@ -778,6 +819,15 @@ def test_what_the_readme_says_in_short():
     pairs = [(tuned[number][0], equal[number][0]) for number in (500, 5000)]
     for words, pair in zip(("at equal work, too:", "With all 50,000 it does not:"), pairs, strict=True):
         assert f"{words} {pair[0]:.2f} against {pair[1]:.2f} %" in README
+    head = LABELS.partition("\n## ")[0]
+    assert "it leads at equal work, too: {:.2f} against {:.2f} % (one draw)".format(*pairs[0]) in head
+    assert (
+        "no gain was measured at equal work: {:.2f} against {:.2f} % (one run each)".format(*pairs[1]) in head
+    )
+    (leads,) = re.findall(r"leads training from scratch by \S+ to \S+ points", README)
+    assert leads in head  # the README's is compared with the logs
+    (corrupted,) = re.findall(r"behind on average\]\(docs/labels.md\), (\S+ against \S+) \(one", README)
+    assert f"behind on average, {corrupted} % (one run each)" in head
 
 
 def test_which_encoder_leads():
@@ -911,5 +961,5 @@ def test_what_is_said_of_corruptions():
         *noise, -min(leads.values())
     )
     assert told in LABELS and len(leads) - len(ahead) == 1 + 9 and abs(leads["none"]) < 0.1
-    told = f"ahead under impulse noise, by {ahead.pop('impulse noise'):.1f} points"
+    told = f"ahead under impulse noise, by {ahead.pop('impulse noise'):.0f} points"
     assert told in LABELS and ahead.keys() == {"contrast", "frost", "brightness"} and max(ahead.values()) < 1
