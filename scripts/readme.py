@@ -34,6 +34,8 @@ ROWS = {  # the predecessor's linear probes after 100 epochs, one run each, test
 }
 BASE = "mae-6x2-mask75-100ep"
 HOG = "mae-6x2-mask75-hog-50ep"  # of the same sizes; the predecessor has no such row
+DEEP = "mae-9x3-mask75-100ep"
+STARTS = {BASE: "", HOG: " from histograms", DEEP: ", 9 layers"}  # with all labels
 TARGETS = {None: "pixels", "hog": "histograms of oriented gradients"}  # by variant, a key of ablations/variants.py
 OTHER_LOSS = ("target", "mask ratio", "patch size")  # factors whose validation loss is not that of the base
 JUDGED = {"probe": "linear probe", "blocks": "all blocks", "neighbours": "neighbours"}  # columns of logs/ablations.csv
@@ -246,7 +248,7 @@ def figure():
     """Draw how far each try is from the base; the file says from which table it was drawn."""
     import matplotlib.pyplot as plt
 
-    groups = {name: pairs for name, pairs in ablations().items() if name != "base"}
+    groups = {name: pairs for name, pairs in ablations().items() if pairs[0][0]["factor"] not in ("base", "epochs")}
     names = sorted(groups, key=lambda name: statistics.mean(gain(groups[name], c) for c in JUDGED))
     axis = plt.subplots(figsize=(8, 1 + 0.3 * len(names)), layout="constrained")[1]
     for (column, heading), marker in zip(JUDGED.items(), "os^"):
@@ -265,6 +267,48 @@ def figure():
 def digest(table="ablations.csv"):
     """SHA-256 of the table that a figure shows."""
     return sha256(LOGS / table)
+
+
+def returns():
+    """What more epochs and more layers bring: {panel: {x: (row of scores, row of the untrained encoder's)}}. The epochs are
+    those of the tries with seed 0, on held-out images; the layers those of the released rows with mask 0.75, on test images."""
+    floors = {column: f"untrained_{column}" for column in JUDGED}
+    tries = [row for row in rows_of("ablations") if row["factor"] in ("base", "epochs") and row["seed"] == "0"]
+    epochs = {
+        int(row["epochs"]): [{c: float(row[of[c]]) for c in JUDGED} for of in ({c: c for c in JUDGED}, floors)]
+        for row in sorted(tries, key=lambda row: int(row["epochs"]))
+    }
+    layers = {}
+    for run in ROWS:
+        settings = log(run, "settings")
+        if settings["mask_ratio"] == 0.75:
+            found = [log(run, "probe")["test"][test] for test in TESTS]
+            layers[settings["encoder_layers"]] = [
+                {c: test[state]["accuracy"] for c, test in zip(JUDGED, found)} for state in ("trained", "untrained")
+            ]
+    return {"epochs": epochs, "layers": layers}
+
+
+def returns_figure():
+    """Draw the same; the file says from which tables it was drawn."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharey=True)
+    for axis, points in zip(axes, returns().values()):
+        for (column, heading), marker, color in zip(JUDGED.items(), "os^", ("C0", "C1", "C2")):
+            for state, line, label in ((0, "-", heading), (1, ":", f"{heading}, untrained")):
+                scores = [point[state][column] for point in points.values()]
+                axis.plot(list(points), scores, color + marker + line, markersize=5 - 2 * state, label=label)
+        axis.grid(alpha=0.3)
+    axes[0].set(xscale="log", xticks=list(returns()["epochs"]), xlabel="epochs of a try with 6 & 2 layers")
+    axes[0].set(
+        ylabel="% of the images right", title="5,000 held-out training images", xticklabels=list(returns()["epochs"])
+    )
+    axes[0].minorticks_off()
+    axes[1].set(xticks=list(returns()["layers"]), xlabel="encoder's layers, 100 epochs", title="10,000 test images")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
+    figure.savefig(LOGS / "returns.png", dpi=100, metadata={"Description": digest("ablations.csv")})
+    plt.close(figure)
 
 
 def bench():
@@ -337,15 +381,15 @@ def labels():
 
 
 def recipe(method, run=BASE):
-    """A method of logs/labels.csv in words, with its optimiser, and with the encoder if that does not predict pixels."""
+    """A method of logs/labels.csv in words, with its optimiser, and with the encoder if that is not the usual one."""
     start, _, optimiser = method.partition(", ")
-    return f"{METHODS[start]}{' from histograms' * (run == HOG)}, {optimiser or 'Muon'}"
+    return f"{METHODS[start]}{STARTS[run]}, {optimiser or 'Muon'}"
 
 
 def with_all_labels():
     """The rows of logs/labels.csv with all labels, each with the released encoder that it started from or would have."""
     rows = [row for row in rows_of("labels") if row["labels_per_class"] == "5000"]
-    return [(row, run) for run in (BASE, HOG) for row in of_encoder(rows, run)]
+    return [(row, run) for run in STARTS for row in of_encoder(rows, run)]
 
 
 def all_labels():
@@ -453,15 +497,13 @@ def each_corruption():
 
 
 def longer():
-    """{labels a class: accuracies in % of the draws} of the longest runs from scratch, if longer than fine-tuning."""
-    runs = {}  # by labels a class, method and epochs
+    """{labels a class: accuracies in % of the draws} of the longest runs from scratch, where there are shorter ones, too."""
+    runs = {}  # {labels a class: {epochs: accuracies}}
     for row in of_encoder(rows_of("labels")):
-        if row["held_out"] == "0" and row["method"] in ("scratch", "fine-tuned"):
-            key = int(row["labels_per_class"]), row["method"], int(row["epochs"])
-            runs.setdefault(key, []).append(float(row["accuracy"]))
-    epochs = {(number, method): most for number, method, most in sorted(runs)}
-    numbers = [number for number, _ in epochs if epochs[number, "scratch"] > epochs[number, "fine-tuned"]]
-    return {number: runs[number, "scratch", epochs[number, "scratch"]] for number in numbers}
+        if (row["held_out"], row["method"]) == ("0", "scratch"):
+            lengths = runs.setdefault(int(row["labels_per_class"]), {})
+            lengths.setdefault(int(row["epochs"]), []).append(float(row["accuracy"]))
+    return {number: runs[number][max(runs[number])] for number in sorted(runs) if len(runs[number]) > 1}
 
 
 def labels_lines():
@@ -672,6 +714,7 @@ def main(command="", address=""):
         for document in DOCUMENTS:
             (ROOT / document).write_text(filled(document))
         figure()
+        returns_figure()
         labels_figure()
 
 
