@@ -496,11 +496,11 @@ def each_corruption():
     return table(lines)
 
 
-def longer():
-    """{labels a class: accuracies in % of the draws} of the longest runs from scratch, where there are shorter ones, too."""
+def longer(method="scratch"):
+    """{labels a class: accuracies in % of the draws} of a method's longest runs, where there are shorter ones, too."""
     runs = {}  # {labels a class: {epochs: accuracies}}
     for row in of_encoder(rows_of("labels")):
-        if (row["held_out"], row["method"]) == ("0", "scratch"):
+        if (row["held_out"], row["method"]) == ("0", method):
             lengths = runs.setdefault(int(row["labels_per_class"]), {})
             lengths.setdefault(int(row["epochs"]), []).append(float(row["accuracy"]))
     return {number: runs[number][max(runs[number])] for number in sorted(runs) if len(runs[number]) > 1}
@@ -521,7 +521,7 @@ def labels_lines():
     for (number, method), draws in found.items():
         if method in METHODS:
             lines[METHODS[method]][number] = draws
-    return lines | {f"{METHODS['scratch']}, longer": longer()}
+    return lines | {f"{METHODS[method]}, longer": longer(method) for method in ("scratch", "fine-tuned")}
 
 
 def labels_figure():
@@ -530,10 +530,18 @@ def labels_figure():
 
     lines, numbers = labels_lines(), set()
     axis = plt.subplots(figsize=(8, 3.8), layout="constrained")[1]
-    styles = ("C0", "o", "-"), ("C1", "s", "-"), ("C2", "^", "-"), ("C3", "v", "-"), ("C3", "v", "--")
+    styles = (
+        ("C0", "o", "-"),
+        ("C1", "s", "-"),
+        ("C2", "^", "-"),
+        ("C3", "v", "-"),
+        ("C3", "v", "--"),
+        ("C0", "o", "--"),
+    )
     for (heading, points), (color, marker, line) in zip(lines.items(), styles):
-        axis.plot(list(points), [statistics.mean(draws) for draws in points.values()], color + line, label=heading)
         inside = color if line == "-" else "white"
+        axis.plot([], [], color + marker + line, markerfacecolor=inside, markersize=5, label=heading)
+        axis.plot(list(points), [statistics.mean(draws) for draws in points.values()], color + line)
         for number, draws in points.items():
             axis.plot([number] * len(draws), draws, color + marker, markerfacecolor=inside, markersize=5)
         numbers |= set(points)
