@@ -415,6 +415,11 @@ def test_work_of_pretraining(mae):
         run: round(readme.log(run, "card")["epochs"] * found[0] / found[1])
         for run, found in ((run, work(mae["block_cost"], run)) for run in readme.STARTS)
     }
+    deep, base = work(mae["block_cost"], readme.DEEP), work(mae["block_cost"])
+    assert (
+        f"37 epochs with 9 layers, each {deep[1] / base[1]:.1f} times one with 6"
+        in (ROOT / "docs" / "labels.md").read_text()
+    )
     told = f"With Muon an epoch with labels has {muon(256):.0%} more".replace("%", " %")
     assert told in (ROOT / "docs" / "labels.md").read_text()
     told = "{:.0f} times the work of these steps with 10 labels a class, {:.0f} times with 50 and {:.0f} times with 500".format(

@@ -450,7 +450,7 @@ def test_what_the_readme_says_of_all_labels():
     assert told.format(*leads, epochs, best) in README
     work = epochs + notebooks.PRETRAINING_WORK[readme.BASE]
     assert f"that is the work of {work} epochs" in README and f"are the work of {work}." in LABELS
-    told = "{} epochs reach {:.2f}, where 20 have {:.2f} and {} from scratch {:.2f}. The lead shrinks as both train for longer, from {:.1f} points to {:.1f}."
+    told = "{} epochs reach {:.2f}, where 20 have {:.2f} and {} from scratch {:.2f} (one run each). The lead shrinks as both train for longer, from {:.1f} points to {:.1f}."
     assert told.format(epochs, best, tuned, epochs, opponent, *leads) in LABELS
     assert (
         f"From scratch 37 more epochs, from 20 to {epochs}, brought {opponent - short:.1f} points" in LABELS
@@ -459,6 +459,15 @@ def test_what_the_readme_says_of_all_labels():
         f"{tuned - short:.1f} points with Muon ({short:.2f} from scratch) and {older - equal:.1f} with AdamW"
     )
     assert told in LABELS
+    (deep,) = (row for row, run in readme.with_all_labels() if run == readme.DEEP)
+    same = runs["fine-tuned", "20"]
+    alike = "learning_rate", "epochs", "batch_size", "held_out", "method", "draw"
+    assert all(deep[key] == same[key] for key in alike) and deep["learning_rate"] == "0.002"
+    deepest = float(deep["accuracy"])
+    assert f"of 9 & 3 reaches {deepest:.2f} after 20 epochs, each with 1.5 times the work" in README
+    assert f"20 epochs of fine-tuning reach {deepest:.2f}, where 6 layers have {tuned:.2f}." in LABELS
+    told = (ROOT / "weights" / "README.md").read_text()
+    assert f"`{readme.DEEP}` leads, with {deepest:.2f} % of test images right" in told
     text = prose(notebooks.CLASSIFICATION)
     assert (
         f"for 20 epochs this encoder reaches {tuned:.1f} %. Random weights have {short:.1f} % after as many"
