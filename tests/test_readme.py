@@ -204,9 +204,11 @@ def test_weights_can_be_fetched_without_the_repository(tmp_path):
         server.shutdown()
 
 
-@pytest.mark.parametrize("table", ["ablations", "labels"])
-def test_figure_is_drawn_from_the_table(table):
-    with Image.open(ROOT / "logs" / f"{table}.png") as figure:
+@pytest.mark.parametrize(
+    "table, picture", [("ablations", "ablations"), ("ablations", "returns"), ("labels", "labels")]
+)
+def test_figure_is_drawn_from_the_table(table, picture):
+    with Image.open(ROOT / "logs" / f"{picture}.png") as figure:
         assert figure.text["Description"] == readme.digest(f"{table}.csv"), (
             f"logs/{table}.csv has changed: run `make results`"
         )
@@ -814,6 +816,37 @@ def test_what_the_readme_says_of_histograms():
     seconds = [round(float(readme.ablations()[name][0][0]["seconds"])) for name in ("hog", "base")]
     assert "with seed 0, at two commits, {} s and {} s".format(*seconds) in logs
     assert "for half as many epochs. It is ahead of 6 & 2 by more than two points" in README
+
+
+def test_what_more_epochs_and_layers_bring():
+    """The figure's points are those of the tables, its floors flat, and what the page says holds."""
+    found = readme.returns()
+    assert list(found["epochs"]) == [5, 10, 15] and list(found["layers"]) == [3, 6, 9]
+    for epochs, (trained, untrained) in found["epochs"].items():
+        ((row, base),) = readme.ablations()[f"epochs-{epochs}" if epochs != 15 else "base"][:1]
+        assert row["epochs"] == str(epochs) and row["seed"] == "0"
+        assert trained == {column: float(row[column]) for column in readme.JUDGED}
+        assert untrained == {column: float(base[f"untrained_{column}"]) for column in readme.JUDGED}
+    lines = readme.results().splitlines()
+    for layers, (trained, untrained) in found["layers"].items():
+        told = f"**{trained['probe']:.2f}** ({untrained['probe']:.2f}) | {trained['blocks']:.2f} ({untrained['blocks']:.2f})"
+        assert any(f"[{layers} & " in line and "| 0.75 |" in line and told in line for line in lines)
+    page = (ROOT / "ablations" / "README.md").read_text()
+    low, middle, high = ([found["epochs"][n][0][column] for column in readme.JUDGED] for n in (5, 10, 15))
+    told = (
+        "From 5 to 10 epochs brings {:.1f}, {:.1f} and {:.1f} points, from 10 to 15 {:.1f}, {:.1f} and {:.1f}"
+    )
+    gains = [b - a for pair in ((low, middle), (middle, high)) for a, b in zip(*pair, strict=True)]
+    assert told.format(*gains) in page
+    low, middle, high = ([found["layers"][n][0][column] for column in readme.JUDGED] for n in (3, 6, 9))
+    told = "From 3 to 6 layers brings {:.1f}, {:.1f} and {:.1f} points, from 6 to 9 {:.1f}, {:.1f} and {:.1f}"
+    gains = [b - a for pair in ((low, middle), (middle, high)) for a, b in zip(*pair, strict=True)]
+    assert told.format(*gains) in page
+    sizes = [
+        readme.log(f"mae-{size}-mask75-100ep", "card")["parameters"]["encoder"]
+        for size in ("3x1", "6x2", "9x3")
+    ]
+    assert "({:.1f}, {:.1f} and {:.1f} million parameters)".format(*(size / 1e6 for size in sizes)) in page
 
 
 def test_what_is_said_of_longer_training():
