@@ -191,10 +191,11 @@ def fill(target, folder, found, size, origin):
     classes = sorted(counts)
     labels = np.array([classes.index(name) for name in kept], "int32")
     parts = dict(zip(("train", "test"), split(labels, digests, own)))
-    lone = [name for i, name in enumerate(classes) if len({i in labels[positions] for positions in parts.values()}) > 1]
+    lone = sorted(set(labels[parts["train"]]) ^ set(labels[parts["test"]]))
     if lone:
+        told = f" of the class {classes[lone[0]]!r}" if classes[lone[0]] else ""
         sys.exit(
-            f"IMAGES {folder} has images of the class {lone[0]!r} in one of its two parts only: each needs some to learn from and to test."
+            f"IMAGES {folder} has images{told} in one of its two parts only: each needs some to learn from and to test."
         )
     twice = {digests[i] for i in parts["train"]} & {digests[i] for i in parts["test"]}
     if twice:

@@ -290,24 +290,25 @@ def returns():
 
 
 def returns_figure():
-    """Draw the same; the file says from which tables it was drawn."""
+    """Draw the same; the file says which numbers it shows."""
     import matplotlib.pyplot as plt
 
+    found = returns()
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharey=True)
-    for axis, points in zip(axes, returns().values()):
+    for axis, points in zip(axes, found.values()):
         for (column, heading), marker, color in zip(JUDGED.items(), "os^", ("C0", "C1", "C2")):
             for state, line, label in ((0, "-", heading), (1, ":", f"{heading}, untrained")):
                 scores = [point[state][column] for point in points.values()]
                 axis.plot(list(points), scores, color + marker + line, markersize=5 - 2 * state, label=label)
         axis.grid(alpha=0.3)
-    axes[0].set(xscale="log", xticks=list(returns()["epochs"]), xlabel="epochs of a try with 6 & 2 layers")
+    axes[0].set(xscale="log", xticks=list(found["epochs"]), xlabel="epochs of a try with 6 & 2 layers")
     axes[0].set(
-        ylabel="% of the images right", title="5,000 held-out training images", xticklabels=list(returns()["epochs"])
+        ylabel="% of the images right", title="5,000 held-out training images", xticklabels=list(found["epochs"])
     )
     axes[0].minorticks_off()
-    axes[1].set(xticks=list(returns()["layers"]), xlabel="encoder's layers, 100 epochs", title="10,000 test images")
+    axes[1].set(xticks=list(found["layers"]), xlabel="encoder's layers, 100 epochs", title="10,000 test images")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
-    figure.savefig(LOGS / "returns.png", dpi=100, metadata={"Description": digest("ablations.csv")})
+    figure.savefig(LOGS / "returns.png", dpi=100, metadata={"Description": json.dumps(found)})
     plt.close(figure)
 
 
