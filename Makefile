@@ -14,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart pretrain probe classify labels corruptions distribute ablate variant elpv bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
+.PHONY: help quickstart pretrain probe classify labels corruptions mistakes distribute ablate variant elpv bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean
 
 help:  ## list the commands
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ labels: data  ## few labels, from scratch, probed and fine-tuned, into logs/labe
 
 corruptions: data .venv/ready-dev  ## noise, blur, weather and JPEG on the test images, with and without pre-training, into logs/corruptions.csv
 	$(BIN)/python scripts/corruptions.py
+
+mistakes: data  ## where the released classifiers are wrong, and where they look, into logs/mistakes.json and two pictures
+	$(BIN)/python scripts/mistakes.py
 
 ablate: data  ## one try of ablations/README.md, into logs/ablations.csv: make ablate NAME=cross-50 SEED=1
 	$(BIN)/python ablations/ablate.py $(NAME) $(call but,NAME)

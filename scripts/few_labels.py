@@ -8,8 +8,8 @@ use it, with all their labels, and are measured on the 10,000 test images. Rows 
 "longer" trains ten times as long from scratch, with 50 labels a class and the rate that was best for the usual length; with
 500 in draw 0 only, where that is as much work as pre-training and fine-tuning.
 "5000" are all labels, once, and must be asked for: the rate is chosen on 5,000 of them after 5 epochs, and from scratch there
-are longer runs, with as much work as pre-training (on histograms, on pixels) and fine-tuning together. The longest is done
-fine-tuned, too.
+are longer runs, with as much work as pre-training (on histograms, on pixels) and fine-tuning together. The longer of these is
+done fine-tuned, too.
 "adamw" is 10, 50 and blocks with AdamW for all weights, where the others have Muon for the matrices of the blocks, and
 "adamw-5000" is 5000 with it.
 With another ENCODER of the same sizes only those that use its weights are measured: the others are the same for both.
@@ -150,6 +150,12 @@ def main(*words):
         sys.exit(
             f"{' '.join(chosen)} trains from scratch, which is the same for {encoder} and {ENCODER}: leave ENCODER out."
         )
+    starts = STARTS | BLOCKS | ADAMW
+    for plan, wanted in lines.items():
+        blocks = max((starts.get(method, {}).get("TUNED_BLOCKS", -1) for _, method, _ in wanted), default=-1)
+        wrong = notebooks.too_many_blocks(encoder, blocks)
+        if wrong:
+            sys.exit(f'{wrong.rstrip(".")}: {plan!r} needs more, so name others, as in N="10 50 500".')
     before = len(rows())
     prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
     for plan, wanted in lines.items():

@@ -14,6 +14,7 @@ import sys
 
 from notebooks import (
     CLASSIFICATION,
+    EPOCH_WORK,
     NOTEBOOKS,
     PRETRAINING_WORK,
     PUBLISHED,
@@ -402,11 +403,11 @@ def all_labels():
             method = ("fine-tuned" if s["pretrained"] else "scratch") + ", AdamW" * (not s.get("muon"))
             key = method, s["epochs"], s["learning_rate"], s["encoder"].split("/")[-1]
             files[key] = f"[weights](weights/{name})"
-    lines = [["start", "epochs with labels", "work, in epochs with labels", "learning rate", "accuracy", ""]]
+    lines = [["start", "epochs with labels", "work, in epochs with 6 layers", "learning rate", "accuracy", ""]]
     tested = [(row, run) for row, run in with_all_labels() if row["held_out"] == "0"]
     for row, run in sorted(tested, key=lambda pair: ("AdamW" in pair[0]["method"], int(pair[0]["epochs"]))):
         method, epochs = row["method"], int(row["epochs"])
-        work = epochs + PRETRAINING_WORK[run] * method.startswith("fine-tuned")
+        work = round((epochs + PRETRAINING_WORK[run] * method.startswith("fine-tuned")) * EPOCH_WORK.get(run, 1))
         told = recipe(method, run), epochs, work, row["learning_rate"], f"{float(row['accuracy']):.2f}"
         lines.append([*told, files.get((method, epochs, float(row["learning_rate"]), run), "")])
     return table(lines)

@@ -416,6 +416,7 @@ def test_work_of_pretraining(mae):
         for run, found in ((run, work(mae["block_cost"], run)) for run in readme.STARTS)
     }
     deep, base = work(mae["block_cost"], readme.DEEP), work(mae["block_cost"])
+    assert {readme.DEEP: round(deep[1] / base[1], 3)} == notebooks.EPOCH_WORK
     assert (
         f"37 epochs with 9 layers, each {deep[1] / base[1]:.1f} times one with 6"
         in (ROOT / "docs" / "labels.md").read_text()
@@ -503,9 +504,11 @@ def test_attention_received_is_that_of_keras(mae, classify, images):
         ("10", "ENCODER=weights"),
         ("10", "RUN=mine"),
         ("longer", f"ENCODER=weights/{readme.HOG}"),
+        ("10", "blocks", "ENCODER=weights/mae-3x1-mask75-100ep"),  # it has 3 blocks, and 4 are to be tuned
     ],
 )
-def test_misspelt_labels_or_encoder(words, one_sentence):
+def test_misspelt_labels_or_encoder(words, one_sentence, given):
     with pytest.raises(SystemExit) as stop:
         few_labels.main(*words)
     one_sentence(stop.value.code)
+    assert not given and not few_labels.TABLE.exists()

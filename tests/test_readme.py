@@ -363,7 +363,7 @@ def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
         "| fine-tuned, Muon | 20 | 57 | 0.001 | 85.00 | [weights](weights/new) |",
         "| fine-tuned, Muon | 20 | 57 | 0.002 | 86.00 |  |",
         "| fine-tuned from histograms, Muon | 20 | 38 | 0.001 | 87.00 |  |",
-        "| fine-tuned, 9 layers, Muon | 20 | 57 | 0.002 | 90.00 |  |",
+        "| fine-tuned, 9 layers, Muon | 20 | 85 | 0.002 | 90.00 |  |",
         "| from scratch, Muon | 57 | 57 | 0.002 | 80.50 |  |",
         "| fine-tuned, AdamW | 20 | 57 | 0.002 | 86.00 |  |",
         "| from scratch, AdamW | 20 | 20 | 0.004 | 75.00 | [weights](weights/adamw) |",
@@ -414,7 +414,24 @@ def test_what_is_said_of_muon_with_labels():
     mean = {way: statistics.mean(draws) for (number, way), draws in few.items() if number == 50}
     leads = (mean[f"fine-tuned{optimiser}"] - mean[f"scratch{optimiser}"] for optimiser in ("", ", AdamW"))
     assert "leads by {:.1f} points with Muon, and by {:.1f} with AdamW".format(*leads) in LABELS
-    rates = [best["10", f"fine-tuned{way}"][1] for way in ("", ", AdamW")]
+    rates = {
+        (number, start): [
+            float(readme.best_rate(rows_of(tries, number, start + way))) for way in ("", ", AdamW")
+        ]
+        for number, start in itertools.product(("10", "50"), ("scratch", "fine-tuned"))
+    }
+    assert {key for key, (ours, theirs) in rates.items() if ours != theirs} == {
+        ("50", "scratch"),
+        ("10", "fine-tuned"),
+    }
+    told = "Two of these four rows compare different rates, each the best on the held-out images"
+    assert (
+        f"{told}: with 50 labels from scratch {{}} for Muon and {{}} for AdamW".format(
+            *rates["50", "scratch"]
+        )
+        in LABELS
+    )
+    rates = rates["10", "fine-tuned"]
     assert "chose {} for Muon, and for AdamW the lowest, {};".format(*rates) in LABELS
 
 
@@ -472,8 +489,11 @@ def test_what_the_readme_says_of_all_labels():
     alike = "learning_rate", "epochs", "batch_size", "held_out", "method", "draw"
     assert all(deep[key] == same[key] for key in alike) and deep["learning_rate"] == "0.002"
     deepest = float(deep["accuracy"])
-    assert f"of 9 & 3 reaches {deepest:.2f} after 20 epochs, each with 1.5 times the work" in README
+    deep_work = round((20 + notebooks.PRETRAINING_WORK[readme.DEEP]) * notebooks.EPOCH_WORK[readme.DEEP])
+    told = f"the work of {deep_work} with 6 layers, which have {best:.2f} with that of {work}"
+    assert f"of 9 & 3 reaches {deepest:.2f} after 20 epochs. That is {told}: at equal work no gain" in README
     assert f"20 epochs of fine-tuning reach {deepest:.2f}, where 6 layers have {tuned:.2f}." in LABELS
+    assert f"Together that is {told}." in LABELS and deep_work < work and deepest < best
     told = (ROOT / "weights" / "README.md").read_text()
     assert f"`{readme.DEEP}` leads, with {deepest:.2f} % of test images right" in told
     text = prose(notebooks.CLASSIFICATION)
@@ -504,6 +524,46 @@ def test_what_the_readme_says_of_all_labels():
         assert row["learning_rate"] == readme.best_rate(rows_of(tries, "5000", method))
     assert f"as many as {notebooks.PRETRAINING_WORK[readme.BASE]} epochs with labels" in LABELS
     assert f"as often as {notebooks.PRETRAINING_WORK[readme.BASE]} epochs with labels" in README
+
+
+def test_how_long_the_runs_with_labels_took():
+    hours = {}
+    for row in readme.rows_of("labels"):
+        for part in ("all", row["labels_per_class"]):
+            hours[part] = hours.get(part, 0) + float(row["seconds"] or 0) / 3600
+    assert f"took {hours['all']:.1f} hours together, {hours['5000']:.1f} of them with all labels" in LABELS
+
+
+def test_what_is_said_of_mistakes_and_attention():
+    """Of the two classifiers that are released, and the encoder that one of them started from."""
+    found = readme.read(readme.LOGS / "mistakes.json")
+    wrong, strongest = found["wrong"], found["strongest patch, times the average"]
+    for start in ("scratch", "fine-tuned"):
+        released = f"classifier-6-{start}-57ep"
+        assert wrong[start] == round(10_000 - 100 * readme.log(released, "results")["accuracy"])
+        assert found["sha256"][start] == readme.log(released, "card")["sha256"]["classifier.keras"]
+    assert found["sha256"]["pre-trained"] == readme.log(readme.BASE, "card")["sha256"]["encoder.keras"]
+    one, other, both = (wrong[key] for key in ("scratch", "fine-tuned", "both"))
+    told = f"From scratch is wrong on {one:,}, fine-tuned on {other}, and both on {both}; on {wrong['both, with the same answer']} of these"
+    assert told in LABELS
+    assert f"removes {one - both} mistakes and makes {other - both} others" in LABELS
+    lead, margin = wrong["lead of fine-tuned, points"], wrong["its margin (95 %)"]
+    assert f"its lead is {lead:.1f} ± {margin:.1f} points (95 %)" in LABELS
+    assert f"over {found['images looked at']:,} test images the strongest patch gets" in LABELS
+    order = [strongest[key] for key in ("pre-trained", "scratch", "fine-tuned")]
+    told = "gets {:.1f} times the average. From scratch with all labels it gets {:.1f} times, and fine-tuned {:.1f}"
+    assert told.format(*order) in LABELS
+    assert len(found["hardest"]) == 8 and "Eight test images" in LABELS
+    text = prose(notebooks.CLASSIFICATION)
+    shown = json.dumps([cell["outputs"] for cell in notebooks.cells(notebooks.CLASSIFICATION)])
+    (times,) = re.findall(
+        r"without labels: the patch that receives most gets ([0-9.]+) times the average", shown
+    )
+    assert f"the strongest gets {times} times the average (mean of these images)" in text
+    few = readme.few_labels()
+    gain = statistics.mean(few[500, "fine-tuned"]) - statistics.mean(few[500, "probe"])
+    assert f"With 500 it adds {gain:.1f} points" in text
+    assert min(few[50, "probe"]) > max(few[50, "scratch"]) and min(few[10, "probe"]) > max(few[10, "scratch"])
 
 
 def test_what_is_said_of_two_encoders():
