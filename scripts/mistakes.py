@@ -61,7 +61,7 @@ def draw_attention(images, maps):
         1 + len(maps), len(images), figsize=(len(images), 1.1 * (1 + len(maps))), layout="constrained"
     )
     for row, (name, received) in zip(rows, [("test images", None), *maps.items()]):
-        row[0].set_ylabel(name, fontsize=7)
+        row[0].set_ylabel(name, fontsize=8)
         for axis, image, shares in zip(row, images, received if received is not None else images):
             if received is not None:
                 side = image.shape[0] // len(shares)  # of a patch

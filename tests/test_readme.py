@@ -887,7 +887,7 @@ def test_what_the_readme_says_of_histograms():
 def test_what_more_epochs_and_layers_bring():
     """The figure's points are those of the tables, its floors flat, and what the page says holds."""
     found = readme.returns()
-    assert list(found["epochs"]) == [5, 10, 15] and list(found["layers"]) == [3, 6, 9]
+    assert list(found["epochs"]) == [5, 10, 15, 25] and list(found["layers"]) == [3, 6, 9]
     for epochs, (trained, untrained) in found["epochs"].items():
         ((row, base),) = readme.ablations()[f"epochs-{epochs}" if epochs != 15 else "base"][:1]
         assert row["epochs"] == str(epochs) and row["seed"] == "0"
@@ -898,12 +898,16 @@ def test_what_more_epochs_and_layers_bring():
         told = f"**{trained['probe']:.2f}** ({untrained['probe']:.2f}) | {trained['blocks']:.2f} ({untrained['blocks']:.2f})"
         assert any(f"[{layers} & " in line and "| 0.75 |" in line and told in line for line in lines)
     page = (ROOT / "ablations" / "README.md").read_text()
-    low, middle, high = ([found["epochs"][n][0][column] for column in readme.JUDGED] for n in (5, 10, 15))
-    told = (
-        "From 5 to 10 epochs brings {:.1f}, {:.1f} and {:.1f} points, from 10 to 15 {:.1f}, {:.1f} and {:.1f}"
-    )
-    gains = [b - a for pair in ((low, middle), (middle, high)) for a, b in zip(*pair, strict=True)]
+    scores = [[trained[column] for column in readme.JUDGED] for trained, _ in found["epochs"].values()]
+    told = "From 5 to 10 epochs brings {:.1f}, {:.1f} and {:.1f} points, from 10 to 15 {:.1f}, {:.1f} and {:.1f}, from 15 to 25 {:.1f}, {:.1f} and {:.1f}"
+    gains = [b - a for pair in itertools.pairwise(scores) for a, b in zip(*pair, strict=True)]
     assert told.format(*gains) in page
+    shares = [late / 2 / early for early, late in zip(gains[3:6], gains[6:], strict=True)]
+    assert (
+        round(max(shares), 1) == 0.5
+        and round(min(shares), 2) == 0.25
+        and "a half to a quarter as much there" in page
+    )
     low, middle, high = ([found["layers"][n][0][column] for column in readme.JUDGED] for n in (3, 6, 9))
     told = "From 3 to 6 layers brings {:.1f}, {:.1f} and {:.1f} points, from 6 to 9 {:.1f}, {:.1f} and {:.1f}"
     gains = [b - a for pair in ((low, middle), (middle, high)) for a, b in zip(*pair, strict=True)]
