@@ -23,8 +23,7 @@ from notebooks import ROOT, read
 
 TABLE = ROOT / "logs" / "corruptions.csv"
 MODELS = dict.fromkeys(few_labels.PROBES, f"{few_labels.ENCODER}/encoder.keras")  # by method: all saw 50,000 labels
-MODELS["scratch"] = "weights/classifier-6-scratch-57ep/classifier.keras"
-MODELS["fine-tuned"] = "weights/classifier-6-fine-tuned-57ep/classifier.keras"
+MODELS |= few_labels.CLASSIFIERS
 
 # Each takes images x (M, S, S, 3), values 0-1, and a NumPy random generator, and returns the same; values may leave 0-1.
 

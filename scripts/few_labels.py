@@ -33,6 +33,7 @@ from notebooks import CLASSIFICATION, PRETRAINING_WORK, PROBE, ROOT, parameters,
 
 TABLE = ROOT / "logs" / "labels.csv"
 ENCODER = parameters(CLASSIFICATION)["ENCODER"]
+CLASSIFIERS = {start: f"weights/classifier-6-{start}-57ep/classifier.keras" for start in ("scratch", "fine-tuned")}
 SCHEDULES = {  # by labels a class
     10: {"BATCH_SIZE": 20, "EPOCHS": 100},
     50: {"BATCH_SIZE": 50, "EPOCHS": 50},

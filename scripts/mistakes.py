@@ -15,11 +15,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import notebooks
-from few_labels import ENCODER
+from few_labels import CLASSIFIERS, ENCODER
 from notebooks import CLASSIFICATION, ROOT
 from release import paired_difference
 
-CLASSIFIERS = {start: f"weights/classifier-6-{start}-57ep/classifier.keras" for start in ("scratch", "fine-tuned")}
 LOOKING = 1000  # test images whose attention is measured
 
 

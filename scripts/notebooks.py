@@ -44,7 +44,7 @@ CIFAR10 = {
 PUBLISHED = 49.33  # the predecessor's best linear probe, after 100 epochs, in %
 # epochs of classification with an encoder of its size that multiply as often as the pre-training of each of these weights
 PRETRAINING_WORK = {"mae-6x2-mask75-100ep": 37, "mae-6x2-mask75-hog-50ep": 18, "mae-9x3-mask75-100ep": 37}
-EPOCH_WORK = {"mae-9x3-mask75-100ep": 1.497}  # of one such epoch, beside one with 6 layers
+EPOCH_WORK = {"mae-9x3-mask75-100ep": 1.497}  # of an epoch with 9 layers, in epochs with 6
 HELD = {}  # run folders that this process keeps others out of, and their descriptors
 
 

@@ -426,7 +426,7 @@ def test_what_is_said_of_muon_with_labels():
     }
     told = "Two of these four rows compare different rates, each the best on the held-out images"
     assert (
-        f"{told}: with 50 labels from scratch {{}} for Muon and {{}} for AdamW".format(
+        f"{told}. With 50 labels from scratch these are {{}} for Muon and {{}} for AdamW".format(
             *rates["50", "scratch"]
         )
         in LABELS
@@ -491,7 +491,7 @@ def test_what_the_readme_says_of_all_labels():
     deepest = float(deep["accuracy"])
     deep_work = round((20 + notebooks.PRETRAINING_WORK[readme.DEEP]) * notebooks.EPOCH_WORK[readme.DEEP])
     told = f"the work of {deep_work} with 6 layers, which have {best:.2f} with that of {work}"
-    assert f"of 9 & 3 reaches {deepest:.2f} after 20 epochs. That is {told}: at equal work no gain" in README
+    assert f"of 9 & 3 reaches {deepest:.2f} after 20 epochs. That is {told}: whether depth pays" in README
     assert f"20 epochs of fine-tuning reach {deepest:.2f}, where 6 layers have {tuned:.2f}." in LABELS
     assert f"Together that is {told}." in LABELS and deep_work < work and deepest < best
     told = (ROOT / "weights" / "README.md").read_text()
@@ -563,7 +563,13 @@ def test_what_is_said_of_mistakes_and_attention():
     few = readme.few_labels()
     gain = statistics.mean(few[500, "fine-tuned"]) - statistics.mean(few[500, "probe"])
     assert f"With 500 it adds {gain:.1f} points" in text
-    assert min(few[50, "probe"]) > max(few[50, "scratch"]) and min(few[10, "probe"]) > max(few[10, "scratch"])
+    longer = readme.longer()
+    assert few[500, "fine-tuned"][0] > longer[500][0] > max(few[500, "probe"]), "with 500 only fine-tuning is"
+    (with_few,) = re.findall(r"with labels: the patch that receives most gets ([0-9.]+) times", shown)
+    assert float(with_few) < min(order[1:]), "with all labels attention is less even still"
+    assert min(few[50, "probe"]) > max(few[50, "scratch"] + longer[50]) and min(few[10, "probe"]) > max(
+        few[10, "scratch"]
+    )
 
 
 def test_what_is_said_of_two_encoders():
@@ -1072,6 +1078,9 @@ def test_what_is_said_of_corruptions():
     )
     told = f"fine-tuned for 20 epochs, it was behind on average: {mean:.1f}, with {earlier['none']} without corruption"
     assert told in LABELS
+    told = f"{mean:.1f} against {(sum(scratch.values()) - scratch['none']) / 15:.1f}"
+    assert f"fine-tuned for 20 epochs, it was behind on average: {told}." in README
+    assert f"At equal work the fine-tuned classifier is behind, {told} %." in LABELS
     for row in (row for row in rows if row is not earlier):
         assert notebooks.sha256(ROOT / corruptions.MODELS[row["model"]]).startswith(row["weights"])
     for one, other in (("probe", "probe, untrained"), ("fine-tuned", "scratch")):
