@@ -402,7 +402,7 @@ def all_labels():
         if s.get("labels_per_class") == 5000 and s["blend"]:
             method = ("fine-tuned" if s["pretrained"] else "scratch") + ", AdamW" * (not s.get("muon"))
             key = method, s["epochs"], s["learning_rate"], s["encoder"].split("/")[-1]
-            files[key] = f"[weights](weights/{name})"
+            files[key] = f"[weights](../weights/{name})"
     lines = [["start", "epochs with labels", "work, in epochs with 6 layers", "learning rate", "accuracy", ""]]
     tested = [(row, run) for row, run in with_all_labels() if row["held_out"] == "0"]
     for row, run in sorted(tested, key=lambda pair: ("AdamW" in pair[0]["method"], int(pair[0]["epochs"]))):
@@ -647,11 +647,19 @@ def elpv_unseen():
 
 
 DOCUMENTS = {  # the marked parts of each, by the functions that make them
-    "README.md": (quickstart, results, labels, all_labels, bench, split),
+    "README.md": (quickstart, results, labels, bench, split),
     "logs/README.md": (details, every_seed),
     "weights/README.md": (weights,),
     "ablations/README.md": (variants, chance, long),
-    "docs/labels.md": (two_optimisers, all_labels_tries, tuned_blocks, two_encoders, robustness, each_corruption),
+    "docs/labels.md": (
+        two_optimisers,
+        all_labels,
+        all_labels_tries,
+        tuned_blocks,
+        two_encoders,
+        robustness,
+        each_corruption,
+    ),
     "docs/scale.md": (scale,),
     "docs/own-images.md": (elpv, elpv_unseen),
 }

@@ -426,7 +426,11 @@ def test_work_of_pretraining(mae):
     told = "{:.0f} times the work of these steps with 10 labels a class, {:.0f} times with 50 and {:.0f} times with 500".format(
         *(times_the_work(mae["block_cost"], number) for number in (10, 50, 500))
     )
-    assert told in (ROOT / "README.md").read_text()
+    assert told in (ROOT / "docs" / "labels.md").read_text()
+    assert (
+        "was {:.0f} times the work of the 2,000 steps".format(times_the_work(mae["block_cost"], 500))
+        in (ROOT / "README.md").read_text()
+    )
     assert 9 < times_the_work(mae["block_cost"], 500) + 1 < 10, "ten times as long is equal work"
     times = times_the_work(mae["block_cost"], 50)
     text = " ".join("".join(cell["source"]) for cell in notebooks.cells(notebooks.CLASSIFICATION, "markdown"))
