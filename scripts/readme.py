@@ -164,7 +164,7 @@ def details():
 
 def weights():
     """What there is to download."""
-    rows = [["folder", "what", "linear probe (untrained)", "all blocks (untrained)", "MB"]]
+    rows = [["folder", "what", "linear probe (untrained)", "all blocks (untrained)", "MB, all files"]]
     for run in released(sorted(path.parent.name for path in LOGS.glob("*/probe.json"))):
         s = log(run, "card")["settings"]
         what = f"masked autoencoder, {s['encoder_layers']} & {s['decoder_layers']} layers, mask {s['mask_ratio']:.2f}, {s['epochs']} epochs{change(s)}"
@@ -343,7 +343,7 @@ def split():
     return (
         f"What leaving out one part saves of our step on TensorFlow: {told}. The matrix products of a step come to {speed:.0f} GFLOP/s over its "
         f"whole time; one large product alone reaches {record['GFLOP/s of a large matrix product']} on the same machine. "
-        f"Without the large memory pages that the Makefile asks for our speed is {record['contenders']['without large pages']['ratio']:.2f} times that."
+        f"Without the large memory pages that the Makefile asks for our speed would be {record['contenders']['without large pages']['ratio']:.2f} times as high."
     )
 
 
