@@ -50,7 +50,7 @@ def problem(settings):
         return "Several devices are used through JAX: set KERAS_BACKEND to jax, or leave it out."
     if not 0 <= number < count:
         return f"{PREFIX}PROCESS_ID is {number} and must be from 0 to {count - 1}, one below {PREFIX}NUM_PROCESSES."
-    if settings["images"]:
+    if settings["images"] or "image_size" in settings:
         return "IMAGES must be empty here: your own images are trained on with one device, with `make pretrain`."
     if settings["validation_images"]:
         return "VALIDATION_IMAGES must be 0 here: choose settings on one device, with `make pretrain`."
@@ -94,7 +94,7 @@ def worker(settings):
 
 def main(*words):
     """The command line: train in a process of its own, which can die, then run the notebook in the first one."""
-    values = notebooks.parse(words, notebooks.parameters(PRETRAINING))
+    values = notebooks.parse(words, notebooks.parameters(PRETRAINING) | {"IMAGE_SIZE": 0})
     settings = {name.lower(): value for name, value in (notebooks.parameters(PRETRAINING) | values).items()}
     wrong, (number, count) = problem(settings), place()
     if wrong:

@@ -146,7 +146,7 @@ def prepare_alone(folder, size):
         return target
     if target.exists() and before.get("source") != source:
         sys.exit(
-            f"data/{target.name} holds something else than the arrays of {folder}: rename one of the two folders, or delete it."
+            f"data/{target.name} was made from another folder than {folder}: rename {folder}, or delete data/{target.name}."
         )
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

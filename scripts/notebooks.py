@@ -142,16 +142,22 @@ def problem(settings):
     if "encoder" in s and not classes:
         return f"{name} has no classes, so nothing can be asked about it: put the images of each class into a sub-folder of its own."
     if "labels_per_class" in s:
-        if s["labels_per_class"] > about["smallest_class"] or s["validation_images"] % classes:
-            return f"LABELS_PER_CLASS must be at most {about['smallest_class']}, and VALIDATION_IMAGES a multiple of {classes}."
-        if classes * s["labels_per_class"] - s["validation_images"] < s["batch_size"]:
-            return f"LABELS_PER_CLASS for {classes} classes less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE."
+        if s["labels_per_class"] > about["smallest_class"]:
+            return f"LABELS_PER_CLASS {s['labels_per_class']} must be at most {about['smallest_class']}, what the smallest class has."
+        if s["validation_images"] % classes:
+            return f"VALIDATION_IMAGES {s['validation_images']} must be a multiple of {classes}, the number of classes."
+        left = classes * s["labels_per_class"] - s["validation_images"]
+        if left < s["batch_size"]:
+            return f"{classes} classes of LABELS_PER_CLASS {s['labels_per_class']} less VALIDATION_IMAGES {s['validation_images']} are {left} images, fewer than BATCH_SIZE {s['batch_size']}: lower BATCH_SIZE."
         if not s["label_smoothing"] < 1:
             return f"LABEL_SMOOTHING {s['label_smoothing']} must be below 1."
         return foreign(s["encoder"]) or misfit(s["encoder"], about) or too_many_blocks(s["encoder"], s["tuned_blocks"])
     left = s["train_images"] - s["validation_images"]
-    if s["train_images"] > about["train"] or left < s.get("batch_size", 10):
-        return f"TRAIN_IMAGES (at most {about['train']}) less VALIDATION_IMAGES must leave at least a batch, BATCH_SIZE, or 10."
+    if s["train_images"] > about["train"]:
+        return f"TRAIN_IMAGES {s['train_images']} must be at most {about['train']}."
+    if left < s.get("batch_size", 10):
+        least = f"BATCH_SIZE {s['batch_size']}: lower BATCH_SIZE" if "batch_size" in s else "10: raise TRAIN_IMAGES"
+        return f"There are {left} images to train on (TRAIN_IMAGES less VALIDATION_IMAGES), fewer than {least}."
     if "test_images" in s and (s["validation_images"] < 1 or not 1 <= s["test_images"] <= about["test"]):
         return f"TEST_IMAGES must be from 1 to {about['test']}, and VALIDATION_IMAGES at least 1."
     return foreign(s["encoder"]) or misfit(s["encoder"], about) if "encoder" in s else None
@@ -185,7 +191,7 @@ def misfit(folder, about):
     takes, given = input_shape(ROOT / folder / "encoder.keras"), [about["size"], about["size"], about["channels"]]
     if takes == given:
         return None
-    return f"{folder}/encoder.keras takes images {takes} (height, width, channels), and those of {about['folder']} are {given}."
+    return f"{folder}/encoder.keras takes images {takes} (height, width, channels), and those of {about['folder']} are {given}: name the IMAGES that it was trained on, or pre-train one on these with `make pretrain`."
 
 
 def too_many_blocks(folder, number):
@@ -212,7 +218,8 @@ def open_run(folder, settings, processes=1):
     old, then = read(path), read(folder / "provenance.json")
     last = functools.reduce(dict.__or__, then.get("went_on_with", []), then)
     differ = sorted(key for key in old | settings if old.get(key, "") != settings.get(key, ""))
-    differ += [key for key in ("backend", "sha256", "images_sha256") if then.get(key) != start.get(key)]
+    inputs = {"backend": "KERAS_BACKEND", "sha256": "the file in ENCODER", "images_sha256": "the files in IMAGES"}
+    differ += [told for key, told in inputs.items() if then.get(key) != start.get(key)]
     if differ:
         sys.exit(f"{name} holds a run with other settings ({', '.join(differ)}): choose another RUN or delete it.")
     hold(folder)
@@ -541,6 +548,10 @@ def plan(name="", *words):
             f"{name} is older than {', '.join(sorted(lost))}: repeat it with the notebook of its commit, {commit}."
         )
     kept = {key: value for key, value in settings.items() if key in known}
+    if not all(word.startswith("SEED=") for word in words):
+        sys.exit(
+            f"{' '.join(words)}: a repeated run takes SEED only; for other settings use `make pretrain` or `make classify`."
+        )
     seed = parse(words, {"SEED": kept["SEED"]}).get("SEED", kept["SEED"])
     again = kept | {"SEED": seed, "RUN": f"{name}-again" if seed == kept["SEED"] else f"{name}-seed{seed}"}
     if "VARIANT" in settings:

@@ -334,10 +334,12 @@ def compare(*names):
     folders = [ROOT / "weights" / pathlib.PurePath(name).name for name in names]
     wrong = [sentence for sentence in map(damaged, folders) if sentence]
     if len(names) != 2 or wrong:
-        sys.exit(wrong[0] if wrong else 'Name two released encoders: make compare ENCODERS="NAME NAME".')
+        sys.exit(
+            wrong[0] if wrong else 'Name two released encoders, or two classifiers: make compare ENCODERS="NAME NAME".'
+        )
     before, after = map(measured, folders)
     if not before or not after or set(before) != set(after):
-        sys.exit("These two could not be measured with the same tests.")
+        sys.exit("These two have no test in common: name two encoders, or two classifiers.")
     for test in before:
         gain, margin = paired_difference(before[test], after[test])
         print(f"{test:22}{gain:+6.2f} (± {margin:.2f}) from {names[0]} to {names[1]}")

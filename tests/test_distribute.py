@@ -169,6 +169,15 @@ def test_wrong_settings(monkeypatch, one_sentence, settings, variables, word):
     assert word in message
 
 
+def test_own_images_are_refused_by_name(monkeypatch, one_sentence):
+    """Before a parameter that only they have is called unknown."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(SystemExit) as stop:
+        distribute.main("RUN=test-own", "IMAGES=photos", "IMAGE_SIZE=64")
+    one_sentence(stop.value.code)
+    assert "IMAGES must be empty here" in stop.value.code and not (ROOT / "runs" / "test-own").exists()
+
+
 def test_batch_must_be_split_evenly():
     """Three devices, a batch of 32: one sentence, nothing written."""
     python, _ = interpreter("jax")

@@ -348,7 +348,7 @@ def test_good_settings_pass(settings):
     [
         ({"patch_size": 6}, "does not divide 40"),
         ({"patch_size": 8}, "0.png"),
-        ({"train_images": 40}, "TRAIN_IMAGES (at most"),
+        ({"train_images": 40}, "TRAIN_IMAGES 40 must be at most 28"),
         ({"batch_size": 40}, "BATCH_SIZE"),
         ({"images": "data/other"}, "scripts/images.py"),
         ({"encoder": "runs/none", "test_images": 8}, "no classes"),
@@ -469,7 +469,7 @@ def test_wrong_uses_get_one_sentence(trained, monkeypatch, one_sentence):
             notebooks.open_run(folder, notebooks.read(folder / "settings.json"))
     finally:
         notebooks.write(data, about)
-    assert "images_sha256" in stop.value.code
+    assert "the files in IMAGES" in stop.value.code
 
 
 def test_without_classes_nothing_is_probed(trained, tmp_path):

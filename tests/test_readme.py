@@ -59,6 +59,13 @@ def test_logged_runs_can_be_repeated(name):
     assert {"images": ""} | logged | {"run": settings["run"]} == settings
 
 
+def test_a_repeated_run_has_its_own_settings(one_sentence):
+    with pytest.raises(SystemExit) as stop:
+        notebooks.plan(readme.BASE, "EPOCHS=5")
+    one_sentence(stop.value.code)
+    assert "takes SEED only" in stop.value.code
+
+
 def test_a_run_older_than_a_parameter_is_not_repeated(monkeypatch, one_sentence):
     known = notebooks.parameters
     monkeypatch.setattr(notebooks, "parameters", lambda notebook: known(notebook) | {"NEW": True})
@@ -396,6 +403,12 @@ def test_what_is_said_of_muon_with_labels():
         f"{new:.2f} % against AdamW's {old:.2f} from scratch, {tuned_new:.2f} against {tuned_old:.2f} fine-tuned"
         in LABELS
     )
+    held_out = [
+        best["50", way][0] for way in ("fine-tuned, AdamW", "fine-tuned", "scratch, AdamW", "scratch")
+    ]
+    told = "of 100 held-out images AdamW has {:.0f} right and Muon {:.0f} fine-tuned, {:.0f} and {:.0f} from scratch"
+    assert told.format(*held_out) in LABELS
+    assert {row["held_out"] for row in tries if row["labels_per_class"] == "50"} == {"100"}
     few = {
         (number, way): readme.few_labels([way])[number, way]
         for number in (10, 50)
@@ -500,11 +513,8 @@ def test_what_is_said_of_all_labels():
     told = (ROOT / "weights" / "README.md").read_text()
     assert f"`{readme.DEEP}` leads, with {deepest:.2f} % of test images right" in told
     text = prose(notebooks.CLASSIFICATION)
-    assert (
-        f"for 20 epochs this encoder reaches {tuned:.1f} %. Random weights have {short:.1f} % after as many"
-        in text
-    )
-    assert f"for {epochs} epochs takes as much work" in text and f"It reaches {opponent:.1f} %" in text
+    told = f"pre-training and 20 epochs of fine-tuning reach {tuned:.1f} %, and {epochs} epochs from scratch, which are as much work, {opponent:.1f} %. Random weights have {short:.1f} % after 20 epochs."
+    assert told in text
     assert f"Fine-tuned for {epochs} epochs, too, this encoder reaches {best:.1f} %." in text
     assert f"as much work as that, {work} epochs," in text
     released = {f"classifier-6-fine-tuned-{epochs}ep": ("fine-tuned", str(epochs))}

@@ -153,10 +153,10 @@ def test_another_run_in_the_folder_is_refused(tmp_path, monkeypatch, one_sentenc
     notebooks.open_run(folder, settings)  # the same again goes on
     refused(settings | {"seed": 1}, "seed")
     (tmp_path / "encoder.keras").write_bytes(b"two")
-    refused(settings, "sha256")
+    refused(settings, "the file in ENCODER")
     (tmp_path / "encoder.keras").write_bytes(b"one")
     start["backend"] = "jax"
-    refused(settings, "backend")
+    refused(settings, "KERAS_BACKEND")
     (folder / "settings.json").unlink()
     (folder / "checkpoint.weights.h5").write_bytes(b"weights")
     refused(settings, "not started by this command")
