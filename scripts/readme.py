@@ -36,6 +36,7 @@ ROWS = {  # the predecessor's linear probes after 100 epochs, one run each, test
 BASE = "mae-6x2-mask75-100ep"
 HOG = "mae-6x2-mask75-hog-50ep"  # of the same sizes; the predecessor has no such row
 DEEP = "mae-9x3-mask75-100ep"
+DEEP_HOG = "mae-9x3-mask75-hog-100ep"
 STARTS = {BASE: "", HOG: " from histograms", DEEP: ", 9 layers"}  # with all labels
 TARGETS = {None: "pixels", "hog": "histograms of oriented gradients"}  # by variant, a key of ablations/variants.py
 OTHER_LOSS = ("target", "mask ratio", "patch size")  # factors whose validation loss is not that of the base
@@ -69,7 +70,7 @@ def rows_of(name):
         return list(csv.DictReader(file))
 
 
-def released(runs=(*ROWS, HOG)):
+def released(runs=(*ROWS, HOG, DEEP_HOG)):
     """Those of the runs that have been released, and probed since."""
     probed = [run for run in runs if (LOGS / run / "probe.json").exists()]
     return [run for run in probed if log(run, "probe")["sha256"] == log(run, "card")["sha256"]["encoder.keras"]]
