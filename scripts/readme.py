@@ -108,13 +108,18 @@ def seeds(run):
     ]
 
 
+def accuracies(run, test, state="trained"):
+    """In %, of all seeds of a released run; state: trained or untrained."""
+    column = test if state == "trained" else f"{test}, {state}"
+    return [log(run, "probe")["test"][test][state]["accuracy"], *(float(row[column]) for row in seeds(run))]
+
+
 def means(run, test):
     """Mean over all seeds, with the spread (standard deviation) if there are several, and the untrained encoders' in brackets."""
-    found, others = log(run, "probe")["test"][test], seeds(run)
     told = []
-    for state, column in (("trained", test), ("untrained", f"{test}, untrained")):
-        values = [found[state]["accuracy"], *(float(row[column]) for row in others)]
-        spread = f" ± {statistics.stdev(values):.2f}" if others else ""
+    for state in ("trained", "untrained"):
+        values = accuracies(run, test, state)
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
         told.append(f"{statistics.mean(values):.2f}{spread}")
     return f"**{told[0]}** ({told[1]})" if test == TESTS[0] else f"{told[0]} ({told[1]})"
 

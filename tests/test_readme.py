@@ -952,10 +952,10 @@ def test_what_more_epochs_and_layers_bring():
         assert row["epochs"] == str(epochs) and row["seed"] == "0"
         assert trained == {column: float(row[column]) for column in readme.JUDGED}
         assert untrained == {column: float(base[f"untrained_{column}"]) for column in readme.JUDGED}
-    lines = readme.results().splitlines()
+    lines = readme.details().splitlines()  # seed 0
     for layers, (trained, untrained) in found["layers"].items():
-        told = f"**{trained['probe']:.2f}** ({untrained['probe']:.2f}) | {trained['blocks']:.2f} ({untrained['blocks']:.2f})"
-        assert any(f"[{layers} & " in line and "| 0.75 |" in line and told in line for line in lines)
+        told = f"| {trained['probe']:.2f} ({untrained['probe']:.2f}) | {trained['blocks']:.2f} ({untrained['blocks']:.2f})"
+        assert any(f"[`mae-{layers}x" in line and "-mask75-100ep" in line and told in line for line in lines)
     page = (ROOT / "ablations" / "README.md").read_text()
     scores = [[trained[column] for column in readme.JUDGED] for trained, _ in found["epochs"].values()]
     told = "From 5 to 10 epochs brings {:.1f}, {:.1f} and {:.1f} points, from 10 to 15 {:.1f}, {:.1f} and {:.1f}, from 15 to 25 {:.1f}, {:.1f} and {:.1f}"
@@ -992,9 +992,12 @@ def test_what_the_readme_says_in_short():
     """Its three lines hold for every row, and repeat numbers that stand below them."""
     gains = {"published": [], "floors": []}
     for run, published in readme.ROWS.items():
-        found = readme.log(run, "probe")["test"][readme.TESTS[0]]
-        gains["published"].append(found["trained"]["accuracy"] - published)
-        gains["floors"].append(found["trained"]["accuracy"] - found["untrained"]["accuracy"])
+        ours, floor = (
+            statistics.mean(readme.accuracies(run, readme.TESTS[0], state))
+            for state in ("trained", "untrained")
+        )
+        gains["published"].append(ours - published)
+        gains["floors"].append(ours - floor)
     low, high = ({which: round(end(leads)) for which, leads in gains.items()} for end in (min, max))
     told = f"{low['published']} to {high['published']} points above it (its probe was another), and {low['floors']} to {high['floors']} above untrained encoders"
     assert told in README
@@ -1021,15 +1024,16 @@ def test_which_encoder_leads():
     others = [max(scores) for scores in zip(*(accuracies(run) for run in every if run != readme.DEEP_HOG))]
     lead = min(a - b for a, b in zip(best, others, strict=True))
     assert f"it leads in all three tests of features, by {lead:.1f} points and more" in told and lead > 0
-    found = [
-        readme.log(f"mae-{size}-mask75-100ep", "probe")["test"]["probe, final tokens"]
-        for size in ("3x1", "6x2", "9x3")
-    ]
-    low, middle, high = (each["trained"]["accuracy"] for each in found)
+    (low, middle, high), floors = (
+        [
+            statistics.mean(readme.accuracies(f"mae-{size}-mask75-100ep", readme.TESTS[0], state))
+            for size in ("3x1", "6x2", "9x3")
+        ]
+        for state in ("trained", "untrained")
+    )
     assert (
         f"gains {middle - low:.1f} points from 3 & 1 to 6 & 2 and {high - middle:.1f} more to 9 & 3" in README
     )
-    floors = [each["untrained"]["accuracy"] for each in found]
     assert max(floors) - min(floors) < 1
     blocks, deep = (
         readme.log(run, "probe")["blocks, then final tokens, on validation images"]["trained"]
