@@ -320,19 +320,26 @@ def returns_figure():
 
 
 def bench():
-    """Speeds on this project's side and PyTorch's, in one run."""
+    """Speeds on this project's side and PyTorch's, in one run, and the ratios of earlier runs on other machines."""
+    record = log("bench", "cpu")
     lines = [["6 & 2 layers, mask 0.75, batch 256", "images/s", "ratio", "seconds to the first step"]]
-    for contender, row in log("bench", "cpu")["contenders"].items():
-        if "," in contender:  # not a part left out, nor a try
-            speeds = [f"{row['images_per_second']:,}", f"{row['ratio']:.2f}"]
-            lines.append([contender, *speeds, row["seconds to the first step"]])
-    record = log("bench", "cpu-earlier")
-    ratios = [f"{row['ratio']:.2f}" for name, row in record["contenders"].items() if "," in name]
+    for name, row in compared(record).items():
+        lines.append([name, f"{row['images_per_second']:,}", f"{row['ratio']:.2f}", row["seconds to the first step"]])
+    told = []
+    for path in sorted((LOGS / "bench").glob("cpu-*.json"), reverse=True):
+        other = read(path)
+        ratios = ", ".join(f"{row['ratio']:.2f}" for row in compared(other).values())
+        speed = next(iter(other["contenders"].values()))["images_per_second"]
+        told.append(f"{ratios} (ours {speed:,} images/s, commit `{other['commit'][:7]}`)")
     return (
-        f"{table(lines)}\n\nAn earlier run, on another machine with two cores and at commit `{record['commit'][:7]}`, had the ratios "
-        f"{', '.join(ratios)}, and our TensorFlow trained {next(iter(record['contenders'].values()))['images_per_second']:,} images/s. "
-        "Whether machine or commit made the difference has not been measured."
+        f"{table(lines)}\n\n{record['hardware'].split(';')[0]}, commit `{record['commit'][:7]}`. "
+        f"Earlier runs, on other machines with two cores, had the ratios {' and '.join(told)}."
     )
+
+
+def compared(record):
+    """Of a bench's contenders the projects, {name: row}; the others are parts left out, or tries."""
+    return {name: row for name, row in record["contenders"].items() if "," in name}
 
 
 def split():
