@@ -6,12 +6,10 @@ BIN = .venv/bin
 # NAME='value' of each variable on the command line, quoted for the shell; those that make itself or Keras reads are left out,
 # and $(call but,NAME) leaves out NAME, too.
 NAMES = $(sort $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word))))))
-OURS = PYTHON REPOSITORY KERAS_BACKEND TF_CPP_MIN_LOG_LEVEL GLIBC_TUNABLES
+OURS = PYTHON REPOSITORY KERAS_BACKEND TF_CPP_MIN_LOG_LEVEL
 but = $(foreach name,$(filter-out $(OURS) $(1),$(NAMES)),$(if $(filter command,$(origin $(name))),$(name)='$(subst ','\'',$(value $(name)))'))
 PARAMETERS = $(but)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
-# Linux then gives large arrays pages of 2 MB instead of 4 kB. `make bench` also times training without.
-export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart pretrain probe classify labels corruptions mistakes distribute ablate variant elpv bench repeat export site lab release results compare verify address data test test-site test-colab test-torch parity clean

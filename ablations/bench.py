@@ -62,14 +62,13 @@ LEFT_OUT = {  # each once, to see what it costs
     "without crops": without_crops,
     "without AdamW": without_adamw,
 }
-SMALL_PAGES = "without large pages"  # the Makefile asks for them
 TRIES = ("base", "adamw", "paper-part-50", "paper-cross-50")
 CONTENDERS = {  # name: environment, worker, what it is told
     "this project, TensorFlow": (".venv", "ours", "paper"),
     "this project, JAX": (".venv-jax", "ours", "paper"),
     "Hugging Face ViTMAE, PyTorch": (".venv-torch", "theirs", "eager"),
     "Hugging Face ViTMAE, PyTorch compiled": (".venv-torch", "theirs", "compiled"),
-    **{name: (".venv", "ours", name) for name in (*LEFT_OUT, SMALL_PAGES, *TRIES)},
+    **{name: (".venv", "ours", name) for name in (*LEFT_OUT, *TRIES)},
 }
 SETTINGS = {  # so that contenders can share one GPU, and compile anew
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -164,8 +163,6 @@ def begin(environment, kind, how):
     backend = {"KERAS_BACKEND": BACKENDS[environment]}
     command = [str(ROOT / environment / "bin" / "python"), __file__, "worker", kind, how, str(time.time())]
     variables = SETTINGS | notebooks.environment() | backend
-    if how == SMALL_PAGES:
-        variables["GLIBC_TUNABLES"] = ""
     return subprocess.Popen(command, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 

@@ -355,8 +355,7 @@ def split():
     speed = next(row["images_per_second"] for _, row in rows) * record["GFLOP an image"]
     return (
         f"What leaving out one part saves of our step on TensorFlow: {told}. The matrix products of a step come to {speed:.0f} GFLOP/s over its "
-        f"whole time; one large product alone reaches {record['GFLOP/s of a large matrix product']} on the same machine. "
-        f"Without the large memory pages that the Makefile asks for our speed would be {record['contenders']['without large pages']['ratio']:.2f} times as high."
+        f"whole time; one large product alone reaches {record['GFLOP/s of a large matrix product']} on the same machine."
     )
 
 

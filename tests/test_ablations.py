@@ -439,13 +439,6 @@ def test_contenders_take_turns(monkeypatch, tmp_path):
     assert rows["b"]["all rounds"] == [200, 100, 100] and rows["b"]["seconds to the first step"] == 1.0
 
 
-def test_only_one_contender_has_small_pages(monkeypatch):
-    monkeypatch.setenv("GLIBC_TUNABLES", "as the Makefile sets it")
-    monkeypatch.setattr(bench.subprocess, "Popen", lambda command, env, **_: env["GLIBC_TUNABLES"])
-    given = {name: bench.begin(*contender) for name, contender in bench.CONTENDERS.items()}
-    assert [name for name, pages in given.items() if not pages] == [bench.SMALL_PAGES]
-
-
 def test_a_contender_trains(monkeypatch, capsys):
     """A worker as the bench starts it, here in this process: it says how fast it was, in numbers above zero."""
     monkeypatch.setattr(bench, "STEPS", 2)

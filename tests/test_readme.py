@@ -1061,6 +1061,12 @@ def test_what_is_said_of_speed():
         f"here ours trains 1.4 times as many images as PyTorch, on another one PyTorch {there[0]:.1f} times"
         in README
     )
+    pages = [
+        readme.log("bench", run)["contenders"]["without large pages"]["ratio"]
+        for run in ("cpu-2026-11-26", "cpu")
+    ]
+    told = "Without these our speed was {:.2f} and {:.2f} times as high".format(*pages)
+    assert told in (ROOT / "logs" / "README.md").read_text()
 
 
 def test_what_is_said_of_seeds():
