@@ -4,13 +4,12 @@
     python ablations/ablate.py variant NAME [PARAMETER=VALUE ...]
 
 Each try trains on 45,000 images and measures on the other 5,000, into runs/ablation-<NAME>-seed<SEED>/, and adds its row to
-logs/ablations.csv. A try that was cut off goes on; one whose row is there is left alone.
+logs/ablations.csv. A try that was cut off goes on, at the same commit; one whose row is there is left alone.
 
 With "variant" it is trained as the notebook trains, by default for 100 epochs on all 50,000 images, and its encoder is left
 in runs/<RUN>/ (RUN is NAME by default), to be probed and released like that of any other run.
 """
 
-import csv
 import hashlib
 import json
 import os
@@ -56,7 +55,7 @@ def measure(n, encoder, data, s):
 def measure_once(n, encoder, data, s):
     """The same, kept in runs/untrained.json by notebooks, number of images, shape and weights: many tries start from equal encoders."""
     path = ROOT / "runs" / UNTRAINED
-    known = notebooks.read(path) if path.exists() else {}
+    known = notebooks.read_if_there(path)
     sources = [notebooks.sha256(ROOT / name) for name in (notebooks.PRETRAINING, notebooks.PROBE)]
     about = [*sources, keras.__version__, keras.backend.backend(), *map(len, data), encoder.to_json()]
     parts = [str(about).encode(), *(weights.tobytes() for weights in encoder.get_weights())]
@@ -69,21 +68,21 @@ def measure_once(n, encoder, data, s):
 
 def ablate(name, seed=0):
     """Run one try and add its row to the table."""
-    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
-    if any(row["name"] == name and row["seed"] == str(seed) for row in rows):
+    if any(row["name"] == name and row["seed"] == str(seed) for row in notebooks.read_csv(TABLE)):
         return print(f"{name}, seed {seed}, stands in {TABLE.name} already.")
-    factor, value, own, change = VARIANTS[name]
-    settings = notebooks.parameters(notebooks.PRETRAINING) | TRY | own | {"SEED": seed}
+    keras.utils.clear_session()  # names of layers count from the start, so equal encoders have equal JSON
+    chosen = VARIANTS[name]
+    settings = notebooks.parameters(notebooks.PRETRAINING) | TRY | chosen.settings | {"SEED": seed}
     folder = ROOT / "runs" / f"ablation-{name}-seed{seed}"
     start = notebooks.provenance()
     notebooks.open_run(folder, settings | {"commit": start["commit"]})
-    n, data, model, encoder = prepare(settings, change)
+    n, data, model, encoder = prepare(settings, chosen.change)
     untrained = measure_once(n, encoder, data, settings)
     history = train(n, model, data[0], data[2], settings, folder)
     trained = measure(n, encoder, data, settings)
     seconds = [float(epoch["seconds"]) for epoch in history.values()]
     images = len(data[0]) // settings["BATCH_SIZE"] * settings["BATCH_SIZE"]  # an epoch
-    row = {"name": name, "factor": factor, "value": value, "seed": seed, "epochs": len(history)}
+    row = {"name": name, "factor": chosen.factor, "value": chosen.value, "seed": seed, "epochs": len(history)}
     row |= trained | {f"untrained_{test}": score for test, score in untrained.items()}
     row["validation_loss"] = round(float(history[max(history)]["val_loss"]), 5)
     row["images_per_second"] = round(images / statistics.median(seconds[1:]))  # the first epoch compiles
@@ -99,8 +98,7 @@ def train_variant(name, *words):
 
     The decoder is not exported, and no picture drawn: what it predicts may be no pixels.
     """
-    _, _, own, change = VARIANTS[name]
-    defaults = notebooks.parameters(notebooks.PRETRAINING) | own | {"RUN": name}
+    defaults = notebooks.parameters(notebooks.PRETRAINING) | VARIANTS[name].settings | {"RUN": name}
     s = defaults | notebooks.parse(words, defaults)
     settings = {key.lower(): value for key, value in s.items()}
     wrong = notebooks.problem(settings)
@@ -114,7 +112,7 @@ def train_variant(name, *words):
     if (folder / "results.json").exists():
         print(f"runs/{folder.name} is finished already: {notebooks.read(folder / 'results.json')}")
         return folder
-    n, (x, y, _, _), model, encoder = prepare(s, change)
+    n, (x, y, _, _), model, encoder = prepare(s, VARIANTS[name].change)
     untrained = encoder.get_weights()
     train(n, model, x, None, s, folder)
     whole = build_encoder(n, s, masked=False)
@@ -136,7 +134,8 @@ def train_variant(name, *words):
 def main(*words):
     """The command line: names of tries, and seeds or parameters."""
     variant = words[:1] == ("variant",)
-    names = [word for word in words if "=" not in word][1 if variant else 0 :]
+    words = words[1:] if variant else words
+    names = [word for word in words if "=" not in word]
     settings = [word for word in words if "=" in word]
     if not names or not set(names) <= set(VARIANTS) or (variant and len(names) > 1):
         sys.exit(f"NAME is {' '.join(names)!r} and must be one of {', '.join(VARIANTS)}.")

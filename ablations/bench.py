@@ -79,8 +79,8 @@ SETTINGS = {  # so that contenders can share one GPU, and compile anew
 
 def ours(name):
     """A function that trains the notebook's model for some steps, on any backend, as a try or with a part left out."""
-    _, _, own, change = VARIANTS.get(name, (None, None, PAPER, LEFT_OUT.get(name)))
-    s = notebooks.parameters(notebooks.PRETRAINING) | TRY | own
+    settings, change = (PAPER, LEFT_OUT[name]) if name in LEFT_OUT else (VARIANTS[name].settings, VARIANTS[name].change)
+    s = notebooks.parameters(notebooks.PRETRAINING) | TRY | settings
     n, (images, *_), model, _ = prepare(s, change)
     model.compile(n["build_optimizer"](model, 3e-3, 0.05, 100, 5, 195, s["MUON"]), jit_compile=True)
 

@@ -1,11 +1,12 @@
 """What is swapped, a few lines each. Everything else is what mae-pretraining.ipynb defines.
 
-VARIANTS maps a try's name to (factor, value, settings, change): settings replace the notebook's parameters, and
-change(n) replaces entries of `n`, the dict of its definitions.
+VARIANTS maps a try's name to a Try.
 """
 
 import itertools
 import pathlib
+import typing
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -181,14 +182,15 @@ def oriented_gradients(n, bins=9):
 
 def predict_width(n, target_dim):
     """The decoder predicts `target_dim` numbers a patch; None: as many as the encoder's tokens have."""
-    build_decoder, build_encoder, width = n["build_decoder"], n["build_encoder"], []
+    build_decoder, build_encoder, width = n["build_decoder"], n["build_encoder"], None
 
     def encoder(image_size, patch_size, channels, encoder_width, *sizes, **options):
-        width[:] = [encoder_width]
+        nonlocal width
+        width = encoder_width
         return build_encoder(image_size, patch_size, channels, encoder_width, *sizes, **options)
 
     def decoder(num_patches, patch_dim, *sizes):
-        return build_decoder(num_patches, target_dim or width[0], *sizes)
+        return build_decoder(num_patches, target_dim or width, *sizes)
 
     n["build_encoder"], n["build_decoder"] = encoder, decoder
 
@@ -374,54 +376,65 @@ def both(*changes):
     return change
 
 
+class Try(typing.NamedTuple):
+    """One change of the notebook. `settings` replace its parameters, and `change(n)` entries of `n`, the dict of its definitions."""
+
+    factor: str
+    value: str
+    settings: dict = {}  # noqa: RUF012 (nothing changes it)
+    change: Callable | None = None
+
+
 def setting(factor, name, *values):
     """Tries that replace one parameter of the notebook."""
-    return {f"{name.lower().replace('_', '-')}-{v}": (factor, str(v), {name: v}, None) for v in values}
+    return {f"{name.lower().replace('_', '-')}-{v}": Try(factor, str(v), {name: v}) for v in values}
 
 
 SCHEDULES = 5, 10, 25, 50, 100, 200
 HOG = "histograms of oriented gradients"
 PAPER = {"FUSE_BLOCKS": False, "MUON": False}  # the paper's model and optimiser
 VARIANTS = {
-    "base": ("base", "", {}, None),
-    "last-block": ("decoder is fed from", "the last block alone, as in the paper", {"FUSE_BLOCKS": False}, None),
-    "weighted-sum": ("decoder is fed from", "all blocks, in a weighted sum", {"FUSE_BLOCKS": False}, fuse),
-    "paper": ("with AdamW", "the last block alone", PAPER, None),
-    "paper-weighted-sum": ("with AdamW", "all blocks, in a weighted sum", PAPER, fuse),
-    "paper-part-50": ("with AdamW", "the last block alone, half of the hidden patches predicted", PAPER, part(0.5)),
-    "paper-cross-50": (
+    "base": Try("base", ""),
+    "last-block": Try("decoder is fed from", "the last block alone, as in the paper", {"FUSE_BLOCKS": False}),
+    "weighted-sum": Try("decoder is fed from", "all blocks, in a weighted sum", {"FUSE_BLOCKS": False}, fuse),
+    "paper": Try("with AdamW", "the last block alone", PAPER),
+    "paper-weighted-sum": Try("with AdamW", "all blocks, in a weighted sum", PAPER, fuse),
+    "paper-part-50": Try("with AdamW", "the last block alone, half of the hidden patches predicted", PAPER, part(0.5)),
+    "paper-cross-50": Try(
         "with AdamW",
         "the last block alone, cross-attention, half of the hidden patches",
         PAPER,
         cross(0.5),
     ),
-    "paper-weighted-sum-cross-50": (
+    "paper-weighted-sum-cross-50": Try(
         "with AdamW",
         "a weighted sum, cross-attention, half of the hidden patches",
         PAPER,
         both(cross(0.5), fuse),
     ),
-    "part-50": ("hidden patches predicted", "half", {}, part(0.5)),
-    "part-25": ("hidden patches predicted", "a quarter", {}, part(0.25)),
-    "cross-100": ("decoder", "cross-attention", {}, cross(1)),
-    "cross-50": ("decoder", "cross-attention, half of the hidden patches", {}, cross(0.5)),
-    "hog": ("target", HOG, {}, oriented_gradients),
-    "hog-mask-ratio-0.9": ("target", f"{HOG}, mask ratio 0.9", {"MASK_RATIO": 0.9}, oriented_gradients),
-    "hog-learning-rate-0.006": ("target", f"{HOG}, learning rate 0.006", {"LEARNING_RATE": 6e-3}, oriented_gradients),
-    "hog-cross-50": (
+    "part-50": Try("hidden patches predicted", "half", {}, part(0.5)),
+    "part-25": Try("hidden patches predicted", "a quarter", {}, part(0.25)),
+    "cross-100": Try("decoder", "cross-attention", {}, cross(1)),
+    "cross-50": Try("decoder", "cross-attention, half of the hidden patches", {}, cross(0.5)),
+    "hog": Try("target", HOG, {}, oriented_gradients),
+    "hog-mask-ratio-0.9": Try("target", f"{HOG}, mask ratio 0.9", {"MASK_RATIO": 0.9}, oriented_gradients),
+    "hog-learning-rate-0.006": Try(
+        "target", f"{HOG}, learning rate 0.006", {"LEARNING_RATE": 6e-3}, oriented_gradients
+    ),
+    "hog-cross-50": Try(
         "target",
         f"{HOG}, cross-attention, half of the hidden patches",
         {},
         both(cross(0.5), oriented_gradients),
     ),
-    "teacher": ("target", "tokens of a teacher, the averaged encoder", {}, teacher(0.99)),
-    "low-variance-25": ("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
-    "raw": ("target", "raw pixels", {"NORMALIZE_TARGETS": False}, None),
-    "adamw": ("optimiser", "AdamW, as in the paper", {"MUON": False}, None),
-    "separate-projections": ("optimiser", "Muon, query, key and value apart", {}, separate_projections),
-    "uniform": ("loss", "with a uniformity term", {}, uniform(0.01)),
-    "learned-positions": ("positions", "learned", {}, learned_positions),
-    "class-token": ("class token", "one", {}, class_token),
+    "teacher": Try("target", "tokens of a teacher, the averaged encoder", {}, teacher(0.99)),
+    "low-variance-25": Try("target", "the 25 % of variance without the first components", {}, low_variance(0.25)),
+    "raw": Try("target", "raw pixels", {"NORMALIZE_TARGETS": False}),
+    "adamw": Try("optimiser", "AdamW, as in the paper", {"MUON": False}),
+    "separate-projections": Try("optimiser", "Muon, query, key and value apart", {}, separate_projections),
+    "uniform": Try("loss", "with a uniformity term", {}, uniform(0.01)),
+    "learned-positions": Try("positions", "learned", {}, learned_positions),
+    "class-token": Try("class token", "one", {}, class_token),
     **setting("mask ratio", "MASK_RATIO", 0.5, 0.6, 0.8125, 0.86, 0.9),
     **setting("decoder layers", "DECODER_LAYERS", 1, 4, 8),
     **setting("decoder width", "DECODER_WIDTH", 32, 128),
@@ -431,20 +444,19 @@ VARIANTS = {
     **setting("smallest crop", "CROP_AREA", 0.2, 1.0),
     **setting("patch size", "PATCH_SIZE", 2, 8),
     **setting("MLP ratio", "MLP_RATIO", 4),
-    **{f"epochs-{n}": ("epochs", str(n), {"EPOCHS": n, "WARMUP_EPOCHS": 1 if n < 50 else 5}, None) for n in SCHEDULES},
+    **{f"epochs-{n}": Try("epochs", str(n), {"EPOCHS": n, "WARMUP_EPOCHS": 1 if n < 50 else 5}) for n in SCHEDULES},
     **setting("encoder layers", "ENCODER_LAYERS", 1, 3, 9, 12),
-    "width-64": ("encoder width", "64", {"ENCODER_WIDTH": 64, "ENCODER_HEADS": 2}, None),
-    "width-192": ("encoder width", "192", {"ENCODER_WIDTH": 192, "ENCODER_HEADS": 6}, None),
-    "width-256": ("encoder width", "256", {"ENCODER_WIDTH": 256, "ENCODER_HEADS": 8}, None),
-    "wide": ("shape at equal parameters", "3 layers of width 184", {"ENCODER_LAYERS": 3, "ENCODER_WIDTH": 184}, None),
-    "deep": ("shape at equal parameters", "12 layers of width 92", {"ENCODER_LAYERS": 12, "ENCODER_WIDTH": 92}, None),
-    "predecessor-decoder": ("predecessor's", "shuffled tokens, one dense layer over all", {}, dense_decoder),
-    "predecessor-target": ("predecessor's", "raw pixels through a sigmoid", {}, raw_sigmoid),
-    "predecessor-heads": ("predecessor's", "heads as wide as the token", {}, wide_heads),
-    "predecessor-rate": (
+    "width-64": Try("encoder width", "64", {"ENCODER_WIDTH": 64, "ENCODER_HEADS": 2}),
+    "width-192": Try("encoder width", "192", {"ENCODER_WIDTH": 192, "ENCODER_HEADS": 6}),
+    "width-256": Try("encoder width", "256", {"ENCODER_WIDTH": 256, "ENCODER_HEADS": 8}),
+    "wide": Try("shape at equal parameters", "3 layers of width 184", {"ENCODER_LAYERS": 3, "ENCODER_WIDTH": 184}),
+    "deep": Try("shape at equal parameters", "12 layers of width 92", {"ENCODER_LAYERS": 12, "ENCODER_WIDTH": 92}),
+    "predecessor-decoder": Try("predecessor's", "shuffled tokens, one dense layer over all", {}, dense_decoder),
+    "predecessor-target": Try("predecessor's", "raw pixels through a sigmoid", {}, raw_sigmoid),
+    "predecessor-heads": Try("predecessor's", "heads as wide as the token", {}, wide_heads),
+    "predecessor-rate": Try(
         "predecessor's",
         "AdamW, its learning rate and decay",
         {"LEARNING_RATE": 5e-3, "WEIGHT_DECAY": 0.02, "MUON": False},
-        None,
     ),
 }

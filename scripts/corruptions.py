@@ -88,17 +88,11 @@ def motion_blur(x, rng):
     return smear(x, 6, 2, rng.uniform(-45, 45, len(x)))
 
 
-def resize(x, source):
-    """Rows and columns of x (M, n, n, C) at the places `source` (S,), linearly between them: (M, S, S, C)."""
-    source = np.clip(source, 0, x.shape[1] - 1)
-    weights = np.maximum(0, 1 - np.abs(source[:, None] - np.arange(x.shape[1])))  # (S, n)
-    return np.einsum("ki,lj,mijc->mklc", weights, weights, x, optimize=True)
-
-
 def zoom(x, factor):
     """The middle of each image, enlarged."""
     middle = (x.shape[1] - 1) / 2
-    return resize(x, middle + (np.arange(x.shape[1]) - middle) / factor)
+    first = middle - middle / factor  # the row and column that become the first
+    return ndimage.affine_transform(x, [1, 1 / factor, 1 / factor, 1], [0, first, first, 0], order=1)
 
 
 def zoom_blur(x, rng):
@@ -120,7 +114,7 @@ def clouds(x, rng, decay):
     size, texture, grid, weight = x.shape[1], 0, 3, 1
     while grid <= size:
         noise = rng.uniform(-1, 1, (len(x), grid, grid, 1))
-        texture = texture + weight * resize(noise, np.linspace(0, grid - 1, size))
+        texture = texture + weight * ndimage.zoom(noise, (1, size / grid, size / grid, 1), order=1, mode="nearest")
         grid, weight = 2 * grid, weight / decay
     low, high = (part(texture, axis=(1, 2), keepdims=True) for part in (np.min, np.max))
     return (texture - low) / (high - low)
@@ -159,16 +153,11 @@ def elastic_transform(x, rng):
     small = 0.08 * size * gaussian(rng.uniform(-1, 1, (len(x), size, size, 2)), 0.06 * size, 6)
     rows, columns = np.broadcast_to(places(x), (2, len(x), size, size))
     moves = np.stack([rows, columns, np.ones_like(rows)], axis=-1) @ plane[:, None] + small
-    return between(x, rows + moves[..., 0], columns + moves[..., 1])
-
-
-def between(x, rows, columns):
-    """Pixels of x at any rows and columns (M, S, S), linearly between the four nearest."""
-    rows, columns = (np.clip(where, 0, x.shape[1] - 1) for where in (rows, columns))
-    top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
-    down, right = (rows - top)[..., None], (columns - left)[..., None]
-    upper = (1 - right) * pick(x, top, left) + right * pick(x, top, left + 1)
-    return (1 - down) * upper + down * ((1 - right) * pick(x, top + 1, left) + right * pick(x, top + 1, left + 1))
+    bent = np.empty_like(x)
+    for image, channel in np.ndindex(len(x), x.shape[3]):
+        where = [rows[image] + moves[image, ..., 0], columns[image] + moves[image, ..., 1]]
+        bent[image, ..., channel] = ndimage.map_coordinates(x[image, ..., channel], where, order=1, mode="nearest")
+    return bent
 
 
 def one_by_one(x, change):

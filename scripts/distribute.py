@@ -79,6 +79,7 @@ def worker(settings):
         print("The parameters differ between processes: give all of them the same.", file=sys.stderr)
         os._exit(REFUSED)
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    scratch, folder = tempfile.TemporaryDirectory(), ROOT / "runs" / settings["RUN"]
 
     def change(n):
         n["Batches"] = share(n["Batches"], number, count)
@@ -86,7 +87,6 @@ def worker(settings):
             save = n["save_checkpoint"]
             n["save_checkpoint"] = lambda model, path: save(model, pathlib.Path(scratch.name, path.name))
 
-    scratch, folder = tempfile.TemporaryDirectory(), ROOT / "runs" / settings["RUN"]
     n, (images, *_), model, _ = prepare(settings, change)
     train(n, model, images, None, settings, folder, number == 0, lambda: sync_global_devices("first checkpoint"))
     sync_global_devices("last epoch")
@@ -111,8 +111,9 @@ def main(*words):
     except KeyboardInterrupt:
         sys.exit("Stopped; the same command, given to all processes, goes on from the last finished epoch.")
     if status == REFUSED:
-        for name in ("settings.json", "provenance.json") if new else ():
-            (folder / name).unlink()  # so that the corrected command can use the folder
+        if new:  # so that the corrected command can use the folder
+            (folder / "settings.json").unlink()
+            (folder / "provenance.json").unlink()
         sys.exit(1)
     if status == TOLD:
         sys.exit(1)

@@ -15,7 +15,6 @@ done fine-tuned, too.
 With another ENCODER of the same sizes only those that use its weights are measured: the others are the same for both.
 """
 
-import csv
 import functools
 import os
 import pathlib
@@ -29,7 +28,7 @@ import keras
 import numpy as np
 
 import notebooks
-from notebooks import CLASSIFICATION, PRETRAINING_WORK, PROBE, ROOT, parameters, read
+from notebooks import CLASSIFICATION, PRETRAINING_WORK, PROBE, ROOT, parameters, read, read_csv
 
 TABLE = ROOT / "logs" / "labels.csv"
 ENCODER = parameters(CLASSIFICATION)["ENCODER"]
@@ -157,7 +156,7 @@ def main(*words):
         wrong = notebooks.too_many_blocks(encoder, blocks)
         if wrong:
             sys.exit(f'{wrong.rstrip(".")}: {plan!r} needs more, so name others, as in N="10 50 500".')
-    before = len(rows())
+    before = len(read_csv(TABLE))
     prober = functools.cache(Prober)  # it keeps CIFAR-10 in memory, so it is made when it is asked
     for plan, wanted in lines.items():
         for per_class, method, rates in wanted:
@@ -172,13 +171,8 @@ def main(*words):
                 for draw in draws:
                     row(measure, method, per_class, draw, float(best), 0, schedule, encoder)
     print(
-        f"{len(rows()) - before} rows were added to logs/{TABLE.name}; those that were there already were not repeated."
+        f"{len(read_csv(TABLE)) - before} rows were added to logs/{TABLE.name}; those that were there already were not repeated."
     )
-
-
-def rows():
-    """The rows of the table, as dicts."""
-    return list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
 
 
 def row(measure, method, per_class, draw, rate, held_out, schedule, encoder):

@@ -19,7 +19,7 @@ import sys
 import numpy as np
 from PIL import Image, ImageOps
 
-from notebooks import ROOT, read, sha256, write
+from notebooks import ROOT, read_if_there, sha256, write
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 ARRAYS = "x_train", "y_train", "x_test", "y_test", "classes"
@@ -49,7 +49,11 @@ def find(folder):
         sys.exit(f"IMAGES {folder} holds no PNG or JPEG file: name a folder that does.")
     tops = sorted({path.parts[0] if len(path.parts) > 1 else "" for path in found})
     parts = [PARTS.get(name.lower(), "") for name in tops]
-    own = len(tops) > 1 and all(parts)
+    if len(tops) == 1 and parts[0]:
+        sys.exit(
+            f"IMAGES {folder} holds {tops[0]} alone: name {folder / tops[0]}, or put images to test with beside it."
+        )
+    own = all(parts)
     if own and sorted(parts) != ["test", "train"]:
         sys.exit(
             f"IMAGES {folder} is split into {' and '.join(tops)}: leave one of them to learn from and one to test with."
@@ -140,7 +144,7 @@ def prepare_alone(folder, size):
     listing = [[str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime] for path, *_ in found]
     listing = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
     target = ROOT / "data" / f"{folder.resolve().name}-{size}px"
-    before = read(target / "images.json") if (target / "images.json").exists() else {}
+    before = read_if_there(target / "images.json")
     source = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
     if before.get("source") == source and before.get("listing") == listing:
         return target
@@ -177,7 +181,7 @@ def fill(target, folder, found, size, origin):
         own.append(part)
         digests.append(sha256(path))
         smallest = min(smallest, [side, str(path.relative_to(folder))])
-        grey = grey and np.array_equal(image[..., :1] + np.zeros_like(image), image)
+        grey = grey and (image == image[..., :1]).all()
     counts = collections.Counter(kept)
     few = [name for name, count in sorted(counts.items()) if count < 2]
     if len(kept) < 2:

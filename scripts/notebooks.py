@@ -98,8 +98,9 @@ def parse(words, defaults):
                 value = ast.literal_eval(value)
             except (ValueError, SyntaxError):
                 value = None
-            whole = type(value) is type(default)
-            if not whole and not (isinstance(default, float) and type(value) is int):
+            if isinstance(default, float) and type(value) is int:
+                value = float(value)
+            if type(value) is not type(default):
                 sys.exit(f"{word!r}: {name} must be a value like {default!r}.")
         values[name] = value
     return values
@@ -110,9 +111,11 @@ def problem(settings):
     s = settings
     if not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", s["run"]) or len(s["run"]) > 100:
         return f"RUN {s['run']!r} must be letters and digits, at most 100, joined by - or _ or dots."
-    may_be_0 = "seed draw warmup_epochs validation_images weight_decay label_smoothing learning_rate mask_ratio"
+    may_be_0 = (
+        "seed draw warmup_epochs validation_images weight_decay label_smoothing learning_rate mask_ratio crop_area"
+    )
     for name, value in s.items():
-        least = -1 if name == "tuned_blocks" else 0 if name in f"{may_be_0} crop_area".split() else 1
+        least = -1 if name == "tuned_blocks" else 0 if name in may_be_0.split() else 1
         if type(value) in (int, float) and not least <= value < 2**31:
             return f"{name.upper()} must be {least} or more and below 2147483648, not {value}."
     if not 0 < s.get("learning_rate", 1) <= 1:
@@ -128,10 +131,9 @@ def problem(settings):
     if "patch_size" in s:
         if side % s["patch_size"]:
             return f"PATCH_SIZE {s['patch_size']} does not divide {side}, the side of {name}'s images."
-        if about["smallest"][0] < s["patch_size"]:
-            return "{1} in {2} is {0} pixels wide or high, less than a patch: take it out.".format(
-                *about["smallest"], name
-            )
+        pixels, file = about["smallest"]
+        if pixels < s["patch_size"]:
+            return f"{file} in {name} is {pixels} pixels wide or high, less than a patch: take it out."
         patches = (side // s["patch_size"]) ** 2
         if not 1 <= patches - round(s["mask_ratio"] * patches) < patches:
             return f"MASK_RATIO {s['mask_ratio']} must hide at least one of {patches} patches, and leave one."
@@ -196,7 +198,7 @@ def misfit(folder, about):
 
 def too_many_blocks(folder, number):
     """What is wrong if an encoder has fewer blocks than are to be tuned, in one sentence; None if it has enough."""
-    blocks = len(set(re.findall(r'"(block_\d+)"', config(ROOT / folder / "encoder.keras"))))
+    blocks = count_blocks(ROOT / folder / "encoder.keras")
     return f"TUNED_BLOCKS is {number}, but {folder}/encoder.keras has {blocks} blocks." if number > blocks else None
 
 
@@ -216,7 +218,6 @@ def open_run(folder, settings, processes=1):
         write(folder / "provenance.json", start)
         return write(path, settings)
     old, then = read(path), read(folder / "provenance.json")
-    last = functools.reduce(dict.__or__, then.get("went_on_with", []), then)
     differ = sorted(key for key in old | settings if old.get(key, "") != settings.get(key, ""))
     inputs = {"backend": "KERAS_BACKEND", "sha256": "the file in ENCODER", "images_sha256": "the files in IMAGES"}
     differ += [told for key, told in inputs.items() if then.get(key) != start.get(key)]
@@ -224,7 +225,9 @@ def open_run(folder, settings, processes=1):
         sys.exit(f"{name} holds a run with other settings ({', '.join(differ)}): choose another RUN or delete it.")
     hold(folder)
     start["processes"] = processes
-    last = {"processes": 1} | last
+    last = {"processes": 1} | then
+    for change in then.get("went_on_with", []):
+        last |= change
     moved = {
         key: start.get(key)
         for key in ("commit", "versions", "hardware", "processes")
@@ -258,7 +261,7 @@ def provenance():
             subprocess.run(command, cwd=ROOT, env=here, capture_output=True, text=True).stdout.strip()
             for command in (head, changes)
         )
-        commit = commit + "-dirty" * bool(changed) if commit else None
+        commit = f"{commit}-dirty" if commit and changed else commit or None
     except OSError:  # no git on this machine
         commit = None
     return machine(environment()["KERAS_BACKEND"]) | {"commit": commit}
@@ -344,8 +347,7 @@ def environment():
 
 def epochs(history):
     """The rows of a history file by epoch; of an epoch that was cut off and run again the last one counts."""
-    rows = csv.DictReader(history.read_text().splitlines()) if history.exists() else []
-    return {int(row["epoch"]): {k: v for k, v in row.items() if v != "NA"} for row in rows}
+    return {int(row["epoch"]): {k: v for k, v in row.items() if v != "NA"} for row in read_csv(history)}
 
 
 def diverged(folder):
@@ -397,7 +399,7 @@ def card(folder, settings):
         "what": what,
         "settings": settings,
         **({} if pretrained is None else {"start": start["sha256"] if pretrained else "random weights"}),
-        "layers": max(len(set(re.findall(r'"(block_\d+)"', config(file)))) for file in files),
+        "layers": max(count_blocks(file) for file in files),
         "data": f"{about['folder']}, {number} training images {labels} their labels",
         "images": {key: about[key] for key in ("size", "channels", "classes")},
         "parameters": {file.stem: count_parameters(file) for file in files},
@@ -423,6 +425,11 @@ def config(file):
     """The architecture in a .keras file, as JSON text."""
     with zipfile.ZipFile(file) as archive:
         return archive.read("config.json").decode()
+
+
+def count_blocks(file):
+    """The number of transformer blocks of the model in a .keras file."""
+    return len(set(re.findall(r'"(block_\d+)"', config(file))))
 
 
 def count_parameters(file):
@@ -466,10 +473,25 @@ def read(path):
 
 
 def write(path, content, **options):
-    """Write a JSON file beside the old one and swap."""
+    """Write a JSON file, in the form that Jupyter gives notebooks."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False, **options) + "\n")
+
+
+def write_text(path, content):
+    """Write a text file beside the old one and swap: whoever is stopped meanwhile keeps the old one."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1, allow_nan=False, **options) + "\n")
+    partial.write_text(content)
     partial.replace(path)
+
+
+def read_if_there(path):
+    """The contents of a JSON file, an empty dict if there is none."""
+    return read(path) if path.exists() else {}
+
+
+def read_csv(table):
+    """The rows of a CSV file, dicts of text; none if there is no such file."""
+    return list(csv.DictReader(table.read_text().splitlines())) if table.exists() else []
 
 
 def add_row(table, row):
@@ -487,7 +509,7 @@ def row_once(table, key, measure):
 
     Machine and commit are today's, unless `measure()` names others.
     """
-    for old in csv.DictReader(table.open()) if table.exists() else ():
+    for old in read_csv(table):
         if all(old[name] == str(value) for name, value in key.items()):
             return old
     start = provenance()
@@ -522,7 +544,7 @@ def quickstart():
     """Pre-train for a minute or two; a run that was already finished is only read again and keeps the time it took."""
     start, folder = time.time(), ROOT / "runs" / "quickstart"
     times, finished = folder / "quickstart.json", (folder / "results.json").exists()
-    spent = read(times)["seconds"] if times.exists() else 0  # by a run that was cut off
+    spent = read_if_there(times).get("seconds", 0)  # by a run that was cut off
     few = {"TRAIN_IMAGES": 18_000, "EPOCHS": 5, "WARMUP_EPOCHS": 1, "BATCH_SIZE": 128, "LEARNING_RATE": 6e-3}
     try:
         run(PRETRAINING, RUN="quickstart", **few)
@@ -581,7 +603,9 @@ def arguments(notebook, words):
             sys.exit("IMAGE_SIZE is missing: say how many pixels a side the images in IMAGES shall have.")
         if size is None:
             wrong = foreign(values["ENCODER"])
-            size = sys.exit(wrong) if wrong else input_shape(ROOT / values["ENCODER"] / "encoder.keras")[0]
+            if wrong:
+                sys.exit(wrong)
+            size = input_shape(ROOT / values["ENCODER"] / "encoder.keras")[0]
         values["IMAGES"] = str(prepare(folder, size).relative_to(ROOT))
     about = about_images({"images": values["IMAGES"]})
     if size not in (None, about["size"]):

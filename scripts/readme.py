@@ -5,8 +5,6 @@ Every number in the results stands between markers that this script fills; tests
 """
 
 import base64
-import csv
-import io
 import json
 import re
 import statistics
@@ -21,8 +19,11 @@ from notebooks import (
     ROOT,
     best_rate,
     read,
+    read_csv,
     sha256,
     summary,
+    write,
+    write_text,
 )
 from release import fingerprint
 
@@ -65,9 +66,7 @@ def log(run, name):
 
 def rows_of(name):
     """The rows of logs/<name>.csv as dicts; none if there is no such file."""
-    path = LOGS / f"{name}.csv"
-    with open(path) if path.exists() else io.StringIO() as file:
-        return list(csv.DictReader(file))
+    return read_csv(LOGS / f"{name}.csv")
 
 
 def released(runs=(*ROWS, HOG, DEEP_HOG)):
@@ -279,13 +278,11 @@ def digest(table="ablations.csv"):
 def returns():
     """What more epochs and more layers bring: {panel: {x: (row of scores, row of the untrained encoder's)}}. The epochs are
     those of the tries with seed 0, on held-out images; the layers those of the released rows with mask 0.75, on test images."""
-    floors = {column: f"untrained_{column}" for column in JUDGED}
     tries = [row for row in rows_of("ablations") if row["factor"] in ("base", "epochs") and row["seed"] == "0"]
-    epochs = {
-        int(row["epochs"]): [{c: float(row[of[c]]) for c in JUDGED} for of in ({c: c for c in JUDGED}, floors)]
-        for row in sorted(tries, key=lambda row: int(row["epochs"]))
-    }
-    layers = {}
+    epochs, layers = {}, {}
+    for row in sorted(tries, key=lambda row: int(row["epochs"])):
+        trained, untrained = ({c: float(row[state + c]) for c in JUDGED} for state in ("", "untrained_"))
+        epochs[int(row["epochs"])] = trained, untrained
     for run in ROWS:
         settings = log(run, "settings")
         if settings["mask_ratio"] == 0.75:
@@ -452,7 +449,7 @@ def two_optimisers():
     """Few labels with AdamW alone and with Muon: mean and standard deviation over the draws, as far as both are measured."""
     lines = [["labels a class", "start", "blocks that learn", "AdamW", "Muon"]]
     for number in (10, 50):
-        for method in ("scratch", *list(BLOCKS)[:0:-1]):  # with no block there is nothing for Muon
+        for method in ("scratch", *reversed(BLOCKS)):
             draws = [few_labels([way]).get((number, way)) for way in (f"{method}, AdamW", method)]
             if all(draws):
                 start, blocks = method.partition(", last")[0], BLOCKS.get(method, BLOCKS["fine-tuned"])
@@ -571,7 +568,7 @@ def labels_figure():
     plt.close(axis.figure)
     notebook = read(ROOT / CLASSIFICATION)
     notebook["cells"][0]["attachments"] = {picture.name: {"image/png": base64.b64encode(picture.read_bytes()).decode()}}
-    (ROOT / CLASSIFICATION).write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    write(ROOT / CLASSIFICATION, notebook, ensure_ascii=False)
 
 
 def scale(batch=256, network=125, faster=100):
@@ -739,10 +736,10 @@ def main(command="", address=""):
     """Write the documents, or the address."""
     if command == "address":
         for name, content in addressed(address).items():
-            (ROOT / name).write_text(content)
+            write_text(ROOT / name, content)
     else:
         for document in DOCUMENTS:
-            (ROOT / document).write_text(filled(document))
+            write_text(ROOT / document, filled(document))
         figure()
         returns_figure()
         labels_figure()

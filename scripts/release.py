@@ -15,12 +15,25 @@ import hashlib
 import io
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 
-from notebooks import PROBE, ROOT, code_cells, definitions, environment, epochs, read, sha256, write
+from notebooks import (
+    PROBE,
+    ROOT,
+    code_cells,
+    definitions,
+    environment,
+    epochs,
+    read,
+    read_csv,
+    read_if_there,
+    sha256,
+    write,
+)
 
 WEIGHTS = ("encoder.keras", "decoder.keras", "classifier.keras")
 LOGS = ("settings.json", "results.json", "quickstart.json", "card.json")
@@ -30,43 +43,55 @@ TOLERANCE = 0.5  # percentage points: a probe that is trained anew on another ma
 
 
 def publish(run="", name=""):
-    """Copy what there is; of the runs in WITHOUT_WEIGHTS only the logs."""
-    source, name = ROOT / "runs" / run, name or run
+    """Copy what a finished run leaves: a probe's results to its encoder's logs, any other run's files to a release, `name` or RUN."""
+    source = ROOT / "runs" / run
     if not run or not (source / "results.json").exists():
         sys.exit(f"runs/{run} holds no finished run: name one with `make release RUN=...`.")
-    results, target = read(source / "results.json"), ROOT / "logs" / name
-    ours, theirs = (
-        read(path) if path.exists() else {} for path in (source / "settings.json", target / "settings.json")
-    )
-    if ours.get("images"):
+    results = read(source / "results.json")
+    settings = read_if_there(source / "settings.json")
+    if settings.get("images"):
         sys.exit(f"runs/{run} saw images of your own, and releases are about CIFAR-10: use its files where they are.")
-    if theirs and given(ours) != given(theirs):
-        sys.exit(f"logs/{name} holds a run with other settings: choose another AS, or delete it and weights/{name}.")
-    if results.get("measured_on", "test") != "test":
-        sys.exit(f"runs/{run} held out validation images to try settings: release a run without.")
-    card = {} if "encoder" in results else read(source / "card.json") if (source / "card.json").exists() else None
-    if card is None or not ours:
-        sys.exit(f"runs/{run} lacks card.json or settings.json: give its `make` command again, which finishes it.")
-    files = {name: sha256(source / name) for name in card.get("sha256", {}) if (source / name).exists()}
-    if files != card.get("sha256", {}):
-        sys.exit(f"runs/{run} holds other files than its card.json says (SHA-256 differs): train it again.")
-    if "encoder" in results:
-        share_probe(results | read(source / "provenance.json"), ROOT)
+    if "encoder" not in results:
+        publish_run(source, name or run, results)
+    elif not settings:
+        sys.exit(f"runs/{run} lacks settings.json: probe the encoder again with `make probe` and another RUN.")
+    elif name:
+        sys.exit(f"runs/{run} is a probe, whose results go to the logs of its encoder: leave AS out.")
     else:
-        copy(LOGS, source, target)
-        if name == PICTURED:
-            picture = "reconstructions.png"
-            (target / picture).write_bytes(opaque((source / picture).read_bytes()))
-        if name not in WITHOUT_WEIGHTS:
-            weights = ROOT / "weights" / name
-            copy(WEIGHTS, source, weights)
-            for file in files:
-                compress(weights / file)
-            write(target / "card.json", card | {"sha256": {file: sha256(weights / file) for file in files}})
-            write_card(name, ROOT)
+        share_probe(results | read(source / "provenance.json"))
     for executed in source.glob("*.ipynb"):
         if give_outputs(executed, ROOT / executed.name):
             print(f"{executed.name}: now with the outputs of this run")
+
+
+def publish_run(source, name, results):
+    """Copy weights to weights/<name>/ and logs to logs/<name>/; of the runs in WITHOUT_WEIGHTS only the logs."""
+    run, target = f"runs/{source.name}", ROOT / "logs" / name
+    if not re.fullmatch(r"[\w.-]*\w", name):
+        sys.exit(f"AS {name!r} must be a name without folders, such as mae-9x3-mask75-100ep.")
+    ours, theirs, card = (
+        read_if_there(path) for path in (source / "settings.json", target / "settings.json", source / "card.json")
+    )
+    if theirs and given(ours) != given(theirs):
+        sys.exit(f"logs/{name} holds a run with other settings: choose another AS, or delete it and weights/{name}.")
+    if results.get("measured_on", "test") != "test":
+        sys.exit(f"{run} held out validation images to try settings: release a run without.")
+    if not card or not ours:
+        sys.exit(f"{run} lacks card.json or settings.json: give its `make` command again, which finishes it.")
+    files = {file: sha256(source / file) for file in card.get("sha256", {}) if (source / file).exists()}
+    if files != card.get("sha256", {}):
+        sys.exit(f"{run} holds other files than its card.json says (SHA-256 differs): train it again.")
+    copy(LOGS, source, target)
+    if name == PICTURED:
+        picture = "reconstructions.png"
+        (target / picture).write_bytes(opaque((source / picture).read_bytes()))
+    if name not in WITHOUT_WEIGHTS:
+        weights = ROOT / "weights" / name
+        copy(WEIGHTS, source, weights)
+        for file in files:
+            compress(weights / file)
+        write(target / "card.json", card | {"sha256": {file: sha256(weights / file) for file in files}})
+        write_card(name, ROOT)
 
 
 def copy(names, source, target):
@@ -122,7 +147,7 @@ def share_probe(record, root=ROOT):
     images, folder = record["images"], pathlib.PurePath(record["encoder"])
     if (images["training"], images["test"]) != (50_000, 10_000):
         sys.exit(f"This probe used {images['training']} training and {images['test']} test images: run it on all.")
-    if folder.parts[0] != "weights":
+    if not folder.is_relative_to("weights"):
         return share_seed(record, root)
     log, file = root / "logs" / folder.name, root / folder / "encoder.keras"
     if not (log / "card.json").exists():
@@ -136,7 +161,7 @@ def share_probe(record, root=ROOT):
 def share_seed(record, root=ROOT):
     """Write the probe of an encoder in runs/ to logs/seeds.csv; exits if its run is not a released one with another seed."""
     folder = root / record["encoder"]
-    ours, card = (read(path) if (path := folder / f"{name}.json").exists() else {} for name in ("settings", "card"))
+    ours, card = (read_if_there(folder / f"{name}.json") for name in ("settings", "card"))
     twins = [path for path in root.glob("logs/*/settings.json") if fingerprint(read(path)) == fingerprint(ours)]
     if not twins or read(twins[0])["seed"] == ours["seed"] or card["sha256"]["encoder.keras"] != record["sha256"]:
         sys.exit(
@@ -152,8 +177,7 @@ def share_seed(record, root=ROOT):
     row |= {"loss": card["loss"]["loss"], "seconds": card["seconds"], "hardware": card["hardware"]}
     row |= {"keras": card["versions"]["keras"], "commit": card["commit"], "sha256": card["sha256"]["encoder.keras"]}
     table = root / "logs" / "seeds.csv"
-    with open(table) if table.exists() else io.StringIO() as file:
-        kept = [old for old in csv.DictReader(file) if (old["run"], old["seed"]) != (row["run"], str(row["seed"]))]
+    kept = [old for old in read_csv(table) if (old["run"], old["seed"]) != (row["run"], str(row["seed"]))]
     with open(table.with_suffix(".partial"), "w", newline="") as file:
         writer = csv.DictWriter(file, row, lineterminator="\n")
         writer.writeheader()

@@ -43,7 +43,7 @@ def randomise(model):
 @pytest.mark.parametrize("name", variants.VARIANTS)
 def test_every_try_can_be_run(name):
     """Its settings are parameters that the commands accept, and its model's gradients are finite and reach every weight."""
-    _, _, own, change = variants.VARIANTS[name]
+    *_, own, change = variants.VARIANTS[name]
     whole = notebooks.parameters(notebooks.PRETRAINING) | ablate.TRY | own
     assert set(whole) == set(notebooks.parameters(notebooks.PRETRAINING))
     assert notebooks.problem({key.lower(): value for key, value in whole.items()}) is None
@@ -74,7 +74,7 @@ def test_predicting_all_hidden_patches_is_the_papers_decoder():
 )
 def test_share_of_hidden_patches(name, asked):
     """In training this many are predicted, others than the visible ones; on held-out images all 48 are."""
-    _, data, model, _ = ablate.prepare(DEFAULTS, variants.VARIANTS[name][3])
+    _, data, model, _ = ablate.prepare(DEFAULTS, variants.VARIANTS[name].change)
     images = ops.convert_to_tensor(data[0][:8], "float32")
     assert model(images, training=True)["predictions"].shape == (8, asked, 48)
     assert model(images)["predictions"].shape == (8, 48, 48)
@@ -288,7 +288,7 @@ def test_a_try_from_end_to_end(monkeypatch, tmp_path, capsys, one_sentence):
     monkeypatch.setattr(ablate, "TABLE", tmp_path / "ablations.csv")
     monkeypatch.setattr(ablate, "UNTRAINED", f"{folder.name}/untrained.json")
     monkeypatch.setattr(ablate, "TRY", ablate.TRY | SMALL)
-    monkeypatch.setitem(variants.VARIANTS, name, ("factor", "value", variants.PAPER, None))
+    monkeypatch.setitem(variants.VARIANTS, name, variants.Try("factor", "value", variants.PAPER))
     try:
         ablate.main(name)
         (row,) = csv.DictReader((tmp_path / "ablations.csv").open())
@@ -304,6 +304,10 @@ def test_a_try_from_end_to_end(monkeypatch, tmp_path, capsys, one_sentence):
         assert float(row["validation_loss"]) > 0 and row["backend"].startswith("tensorflow 2.")
         ablate.main(name, "SEED=0")
         assert "already" in capsys.readouterr().out
+        (tmp_path / "ablations.csv").rename(tmp_path / "before.csv")
+        ablate.main(name)
+        known = notebooks.read(ROOT / "runs" / ablate.UNTRAINED)
+        assert len(known) == 1, "the same untrained encoder, made again in this process, is measured once"
         assert len(list(csv.DictReader((tmp_path / "ablations.csv").open()))) == 1
         (tmp_path / "ablations.csv").unlink()
         monkeypatch.setattr(ablate, "TRY", ablate.TRY | {"EPOCHS": 3})
@@ -320,7 +324,9 @@ def test_a_variant_is_trained_and_exported(monkeypatch, one_sentence):
     name, folder = "ci-hog", ROOT / "runs" / "ci-hog"
     shutil.rmtree(folder, ignore_errors=True)
     words = [f"{key}={value}" for key, value in (SMALL | {"VALIDATION_IMAGES": 0, "SEED": 3}).items()]
-    monkeypatch.setitem(variants.VARIANTS, name, ("factor", "value", {}, variants.oriented_gradients))
+    monkeypatch.setitem(
+        variants.VARIANTS, name, variants.Try("factor", "value", {}, variants.oriented_gradients)
+    )
     try:
         ablate.main("variant", name, *words)
         card, settings, results = (
@@ -415,6 +421,11 @@ def test_what_is_left_out_is_gone(name):
     assert np.array_equal(n["random_resized_crop"](images, 0.5, seed), images) == (name == "without crops")
     optimizer = n["build_optimizer"](model, 1e-3, 0.05, 2, 1, 1)
     assert isinstance(optimizer, keras.optimizers.SGD) == (name == "without AdamW")
+
+
+def test_a_misspelt_contender_is_not_timed():
+    with pytest.raises(KeyError):
+        bench.ours("hogg")
 
 
 def test_contenders_take_turns(monkeypatch, tmp_path):

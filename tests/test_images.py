@@ -246,13 +246,21 @@ def untested(folder, save):
         save(name, plain(RED))
 
 
+def halved(folder, save):
+    """A part to learn from, and none to test with: its name is no class."""
+    for name in ("train/cat/1.png", "train/cat/2.png", "train/dog/1.png", "train/dog/2.png"):
+        save(name, plain(RED))
+
+
 def beside(folder, save):
     """Test images beside classes."""
     for name in ("train/cat/1.png", "train/cat/2.png", "test/1.png"):
         save(name, plain(RED))
 
 
-@pytest.mark.parametrize("make", [nothing, empty, single, broken, lonely, mixed, divided, untested, beside])
+@pytest.mark.parametrize(
+    "make", [nothing, empty, single, broken, lonely, mixed, divided, untested, halved, beside]
+)
 def test_wrong_folders_get_one_sentence(make, prepare, save, tmp_path, one_sentence):
     make(tmp_path, save)
     with pytest.raises(SystemExit) as stop:

@@ -45,7 +45,7 @@ def test_logged_runs_can_be_repeated(name):
         with pytest.raises(SystemExit) as error:
             notebooks.plan(name, "SEED=7")
         variant, *words = re.search("`make variant NAME=(.*)`", str(error.value))[1].split()
-        defaults = notebooks.parameters(notebooks.PRETRAINING) | variants.VARIANTS[variant][2]
+        defaults = notebooks.parameters(notebooks.PRETRAINING) | variants.VARIANTS[variant].settings
         settings = defaults | notebooks.parse(words, defaults)
         assert {key.lower(): value for key, value in settings.items()} == {
             key: value for key, value in logged.items() if key != "variant"
@@ -137,16 +137,21 @@ def test_address_reaches_badges_and_downloads():
 )
 def test_links_lead_somewhere(document):
     text = re.sub(r"```.*?```", "", (ROOT / document).read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if not target.startswith("http"):
-            assert ((ROOT / document).parent / target).exists(), target
+            name, _, heading = target.partition("#")
+            path = (ROOT / document).parent / name if name else ROOT / document
+            assert path.exists(), target
+            headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE) if heading else []
+            slugs = {re.sub(r"[^\w -]", "", found).lower().replace(" ", "-") for found in headings}
+            assert not heading or heading in slugs, target
 
 
 def test_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = "".join(path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("[adlw]*/*.md")))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
-    words = " ".join(re.findall(r'\bN="?([a-z0-9 ]+)', text)).split()
+    words = " ".join("".join(found) for found in re.findall(r'\bN=(?:"([^"]+)"|([\w-]+))', text)).split()
     assert words and set(words) <= set(few_labels.plans())
 
 

@@ -61,7 +61,9 @@ def test_probe_of_another_encoder_is_refused(copy, one_sentence):
 
 
 @pytest.mark.parametrize(
-    "change", [{"images": {"training": 1000, "test": 10_000}}, {"encoder": "runs/same"}], ids=str
+    "change",
+    [{"images": {"training": 1000, "test": 10_000}}, {"encoder": "runs/same"}, {"encoder": "."}],
+    ids=str,
 )
 def test_probe_that_is_no_release_is_refused(copy, one_sentence, change):
     root, before = copy.parent.parent, (copy / "card.json").read_text()
@@ -286,6 +288,46 @@ def test_tries_and_unfinished_runs_are_not_released(monkeypatch, tmp_path, one_s
     assert "other settings" in refused("a", "b")
     assert json.loads((tmp_path / "logs" / "b" / "settings.json").read_text())["seed"] == 0
     assert released.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["weights/b", "../b", "b/", "."])
+def test_a_release_is_a_name_and_no_folder(monkeypatch, tmp_path, one_sentence, name):
+    """Else its files would lie where neither a table nor `make verify` looks."""
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    run = tmp_path / "runs" / "a"
+    run.mkdir(parents=True)
+    (run / "settings.json").write_text(json.dumps({"run": "a", "seed": 0}))
+    (run / "results.json").write_text(json.dumps({"measured_on": "test"}))
+    keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]).save(run / "encoder.keras")
+    card = {"sha256": {"encoder.keras": release.sha256(run / "encoder.keras")}}
+    (run / "card.json").write_text(json.dumps(card))
+    with pytest.raises(SystemExit) as stop:
+        release.publish("a", name)
+    one_sentence(str(stop.value))
+    assert "without folders" in str(stop.value) and [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_a_probe_takes_no_name(copy, monkeypatch, one_sentence):
+    """Given the name of its encoder's release, it is not taken for another run that would have to be deleted first."""
+    root = copy.parent.parent
+    monkeypatch.setattr(release, "ROOT", root)
+    run = root / "runs" / copy.name
+    run.mkdir(parents=True)
+    (run / "results.json").write_text(json.dumps(record(copy, 12.34)))
+    (run / "provenance.json").write_text("{}")
+    with pytest.raises(SystemExit) as stop:
+        release.publish(copy.name)
+    one_sentence(str(stop.value))
+    assert "settings.json" in str(stop.value)
+    (run / "settings.json").write_text(json.dumps({"run": copy.name, "seed": 7}))
+    with pytest.raises(SystemExit) as stop:
+        release.publish(copy.name, copy.name)
+    one_sentence(str(stop.value))
+    assert "leave AS out" in str(stop.value)
+    monkeypatch.setattr(release, "share_probe", lambda results: shared.append(results["seed"]))
+    shared = []
+    release.publish(copy.name)
+    assert shared == [7]
 
 
 def test_comparing_needs_two_sound_encoders(one_sentence, capsys, monkeypatch):

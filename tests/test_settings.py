@@ -119,7 +119,8 @@ def test_wrong_words_get_one_sentence(word, one_sentence):
 def test_words_become_values():
     words = ["EPOCHS=3", "LEARNING_RATE=1", "RUN=deep", "WANDB=True", "MASK_RATIO=0.9"]
     expected = {"EPOCHS": 3, "LEARNING_RATE": 1, "RUN": "deep", "WANDB": True, "MASK_RATIO": 0.9}
-    assert notebooks.parse(words, notebooks.parameters(PRETRAINING)) == expected
+    found = notebooks.parse(words, notebooks.parameters(PRETRAINING))
+    assert found == expected and type(found["LEARNING_RATE"]) is float
 
 
 def test_refused_run_writes_nothing(one_sentence):
