@@ -3,6 +3,7 @@ REPOSITORY =
 
 PYTHON ?= python3
 BIN = .venv/bin
+PIP = -m pip install --quiet --disable-pip-version-check
 # NAME='value' of each variable on the command line, quoted for the shell; those that make itself or Keras reads are left out,
 # and $(call but,NAME) leaves out NAME, too.
 NAMES = $(sort $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word))))))
@@ -48,11 +49,10 @@ variant: data  ## one try of ablations/README.md trained like the released rows,
 	$(BIN)/python ablations/ablate.py variant $(NAME) $(call but,NAME)
 
 elpv: data .venv/ready-dev  ## does pre-training help to find broken solar cells? into logs/elpv.csv: docs/own-images.md
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check elpv-dataset==1.0.0.post1
+	$(BIN)/python $(PIP) elpv-dataset==1.0.0.post1
 	$(BIN)/python ablations/elpv.py
 
 bench: data .venv-jax/ready .venv-torch/ready  ## how fast it is, beside PyTorch, into logs/bench/; leave the machine alone meanwhile
-	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers==5.23.0
 	$(BIN)/python ablations/bench.py
 
 repeat: data  ## repeat a run from logs/ with the settings it had, or with another SEED: make repeat OF=mae-9x3-mask75-100ep
@@ -101,41 +101,40 @@ test-torch: .venv/ready-dev .venv-torch/ready data  ## the exported files on PyT
 	TORCH_PYTHON=.venv-torch/bin/python $(BIN)/python -m pytest -q tests -k torch
 
 parity: .venv-torch/ready data  ## compare with Hugging Face's ViTMAE, computed now instead of stored
-	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check transformers==5.23.0
 	.venv-torch/bin/python tests/parity.py --live
 
-clean:  ## remove environments and caches; runs/ and data/ stay
-	rm -rf .venv .venv-jax .venv-colab .venv-torch .pytest_cache .ruff_cache
+clean:  ## remove environments, caches and built pages; runs/ and data/ stay
+	rm -rf .venv .venv-jax .venv-colab .venv-torch .pytest_cache .ruff_cache build site/node_modules
 
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "TensorFlow needs Python 3.11 to 3.13 here: name one with PYTHON=...")'
 	@echo "setting up .venv (TensorFlow and Jupyter, about 3 GB on disk, some minutes) ..."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python $(PIP) -r requirements.txt
 	@touch $@
 
 .venv/ready-dev: .venv/ready requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python $(PIP) -r requirements-dev.txt
 	@touch $@
 
 .venv/ready-site: .venv/ready requirements-site.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-site.txt
+	$(BIN)/python $(PIP) -r requirements-site.txt
 	@touch $@
 
 .venv-jax/ready: requirements.txt
 	@echo "setting up .venv-jax (JAX, without TensorFlow) ..."
 	$(PYTHON) -m venv .venv-jax
-	grep -v tensor requirements.txt | .venv-jax/bin/python -m pip install --quiet --disable-pip-version-check jax -r /dev/stdin
+	grep -v tensor requirements.txt | .venv-jax/bin/python $(PIP) jax -r /dev/stdin
 	@touch $@
 
 .venv-colab/ready: requirements.txt tests/colab.txt
 	@echo "setting up .venv-colab (Colab's versions) ..."
 	$(PYTHON) -m venv .venv-colab
-	.venv-colab/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c tests/colab.txt
+	.venv-colab/bin/python $(PIP) -r requirements.txt -c tests/colab.txt
 	@touch $@
 
-.venv-torch/ready:
+.venv-torch/ready: tests/torch.txt
 	@echo "setting up .venv-torch (PyTorch, without TensorFlow) ..."
 	$(PYTHON) -m venv .venv-torch
-	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 keras
+	.venv-torch/bin/python $(PIP) -r tests/torch.txt
 	@touch $@
