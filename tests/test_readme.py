@@ -848,7 +848,17 @@ def test_what_the_page_says_of_two_seeds():
         means = [statistics.mean(leads(name, other, column)) for column in readme.JUDGED]
         gained[name] = means[0]
         assert "{}: {:+.1f}, {:+.1f}, {:+.1f}.".format(words, *means) in page
-    helps = "Muon instead of AdamW ({base:+.1f} points of linear probe), and a decoder that reads all blocks of the encoder, not the last alone ({adamw:+.1f} with AdamW). Predicting HOG brings {hog:.1f}."
+    muon = [leads("base", "last-block", column) for column in readme.JUDGED]
+    means = [statistics.mean(found) for found in muon]
+    assert "With Muon: {:+.1f}, {:+.1f}, {:+.1f}.".format(*means) in page
+    assert (
+        "it gains nothing: {:.1f} and {:.1f} points.".format(*muon[0]) in page and min(muon[1] + muon[2]) > 0
+    )
+    gained |= {"muon": means[0], "blocks": means[1]}
+    (cross,) = tries["hog-cross-50"]
+    lost = [float(tries["hog"][0][0][column]) - float(cross[0][column]) for column in readme.JUDGED]
+    assert "(`hog-cross-50`) {:.1f}, {:.1f} and {:.1f} points".format(*lost) in page
+    helps = "Muon instead of AdamW ({base:+.1f} points of linear probe), and a decoder that reads all blocks of the encoder, not the last alone ({adamw:+.1f} with AdamW; with Muon {muon:+.1f}, but {blocks:+.1f} in all blocks). Predicting HOG brings {hog:.1f}."
     assert helps.format(**gained) in README
     base = tries["base"][0][0]
     alone = [float(base[column]) for column in (*readme.JUDGED, "validation_loss")]
