@@ -153,6 +153,17 @@ def test_each_accuracy_is_that_of_its_corruption(monkeypatch, tmp_path, cifar10)
     assert len(built) == len(rows)
 
 
+def test_probes_ask_the_encoder_that_is_named(cifar10):
+    """Fitted on few images, the one of the pre-trained encoder is right far more often."""
+    x, y, x_test, y_test = cifar10
+    tools = notebooks.definitions(notebooks.PROBE)
+    untrained, trained = (
+        tools["accuracy"](corruptions.probe(state, tools, (x[:1000], y[:1000]))(x_test[:500]), y_test[:500])
+        for state in (False, True)
+    )
+    assert trained > untrained + 10 > 30
+
+
 @pytest.mark.parametrize("method", corruptions.few_labels.PROBES)
 def test_probes_are_as_right_without_corruption_as_when_they_were_released(method):
     """The table's probes have the encoder and the learning rate of probe.json, so on clean images about its accuracy."""

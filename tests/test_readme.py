@@ -855,6 +855,8 @@ def test_what_the_page_says_of_two_seeds():
         "it gains nothing: {:.1f} and {:.1f} points.".format(*muon[0]) in page and min(muon[1] + muon[2]) > 0
     )
     gained |= {"muon": means[0], "blocks": means[1]}
+    alone = [statistics.mean(leads("last-block", "paper", column)) for column in readme.JUDGED]
+    assert "with the last block alone Muon brings {:.1f}, {:.1f} and {:.1f} points".format(*alone) in page
     (cross,) = tries["hog-cross-50"]
     lost = [float(tries["hog"][0][0][column]) - float(cross[0][column]) for column in readme.JUDGED]
     assert "(`hog-cross-50`) {:.1f}, {:.1f} and {:.1f} points".format(*lost) in page
@@ -1102,7 +1104,7 @@ def test_what_is_said_of_short_and_long_tries():
     muon = [readme.log(readme.BASE, "probe")["test"][test]["trained"]["accuracy"] for test in readme.TESTS]
     leads = [f"{ours - theirs:.1f}" for pair in ((muon, fused), (fused, last)) for ours, theirs in zip(*pair)]
     assert "Muon's lead is {}, {} and {} points.".format(*leads[:3]) in page
-    assert "reads all blocks is {}, {} and {}.".format(*leads[3:]) in page
+    assert "reads all blocks, with AdamW, is {}, {} and {}.".format(*leads[3:]) in page
     short = [
         statistics.mean(
             sign * float(row["blocks"]) for row in tries if row["name"] == name and row["seed"] in "01"
@@ -1142,7 +1144,7 @@ def test_what_is_said_of_time():
         for row in readme.rows_of("ablations")
         if row["name"] == "epochs-10" and "AMD EPYC" in row["hardware"]
     )
-    told = f"about {labelled:.0f} s and one of pre-training about {50_000 / speed:.0f} s"
+    told = f"about {labelled:.0f} s. At the speed of a short try there, one of pre-training takes about {50_000 / speed:.0f} s"
     assert told in (ROOT / "docs" / "labels.md").read_text()
     assert (
         f"about {100 * 50_000 / speed / labelled:.0f} epochs with"
@@ -1201,6 +1203,16 @@ def test_what_the_notebooks_say_of_their_runs():
     for ours, theirs in zip(*(readme.ablations()[name] for name in ("adamw", "paper")), strict=True):
         for measure in ("probe", "blocks", "neighbours"):
             assert float(ours[0][measure]) > float(theirs[0][measure]), "Short trials favour it"
+    assert "Short trials favour it, most in what all blocks know together" in text
+    for name, other in (("adamw", "paper"), ("base", "last-block")):
+        gains = {
+            measure: sum(
+                float(ours[0][measure]) - float(theirs[0][measure])
+                for ours, theirs in zip(readme.ablations()[name], readme.ablations()[other], strict=True)
+            )
+            for measure in readme.JUDGED
+        }
+        assert max(gains, key=gains.get) == "blocks"
     found = {method: readme.few_labels()[50, method] for method in readme.METHODS}
     scratch, tuned, probed = (found[method][0] for method in ("scratch", "fine-tuned", "probe"))
     text = prose(notebooks.CLASSIFICATION)
