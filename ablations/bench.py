@@ -54,6 +54,13 @@ def without_adamw(n):
     n["build_optimizer"] = lambda *_: n["keras"].optimizers.SGD(1e-4)
 
 
+def in_bfloat16(n):
+    """Mixed precision: layers compute in bfloat16, on float32 weights; the loss is float32."""
+    n["keras"].config.set_dtype_policy("mixed_bfloat16")
+    error = n["masked_error"]
+    n["masked_error"] = lambda *values: error(*(n["ops"].cast(value, "float32") for value in values))
+
+
 BACKENDS = {".venv": "tensorflow", ".venv-jax": "jax", ".venv-torch": "torch"}
 LEFT_OUT = {  # each once, to see what it costs
     "without attention": without_attention,
@@ -62,12 +69,15 @@ LEFT_OUT = {  # each once, to see what it costs
     "without crops": without_crops,
     "without AdamW": without_adamw,
 }
+CHANGES = LEFT_OUT | {"bfloat16": in_bfloat16}  # of the paper's model
 TRIES = ("base", "adamw", "paper-part-50", "paper-cross-50")
 CONTENDERS = {  # name: environment, worker, what it is told
     "this project, TensorFlow": (".venv", "ours", "paper"),
     "this project, JAX": (".venv-jax", "ours", "paper"),
     "Hugging Face ViTMAE, PyTorch": (".venv-torch", "theirs", "eager"),
     "Hugging Face ViTMAE, PyTorch compiled": (".venv-torch", "theirs", "compiled"),
+    "this project, TensorFlow, bfloat16": (".venv", "ours", "bfloat16"),
+    "Hugging Face ViTMAE, PyTorch, bfloat16": (".venv-torch", "theirs", "bfloat16"),
     **{name: (".venv", "ours", name) for name in (*LEFT_OUT, *TRIES)},
 }
 SETTINGS = {  # so that contenders can share one GPU, and compile anew
@@ -78,8 +88,8 @@ SETTINGS = {  # so that contenders can share one GPU, and compile anew
 
 
 def ours(name):
-    """A function that trains the notebook's model for some steps, on any backend, as a try or with a part left out."""
-    settings, change = (PAPER, LEFT_OUT[name]) if name in LEFT_OUT else (VARIANTS[name].settings, VARIANTS[name].change)
+    """A function that trains the notebook's model for some steps, on any backend, as a try or with one of CHANGES."""
+    settings, change = (PAPER, CHANGES[name]) if name in CHANGES else (VARIANTS[name].settings, VARIANTS[name].change)
     s = notebooks.parameters(notebooks.PRETRAINING) | TRY | settings
     n, (images, *_), model, _ = prepare(s, change)
     model.compile(n["build_optimizer"](model, 3e-3, 0.05, 100, 5, 195, s["MUON"]), jit_compile=True)
@@ -92,7 +102,7 @@ def ours(name):
 
 
 def theirs(how):
-    """A function that trains Hugging Face's ViTMAE of the same sizes, eager or compiled, on shuffled images without crops."""
+    """A function that trains Hugging Face's ViTMAE of the same sizes on shuffled images without crops: eager, compiled, or eager with mixed bfloat16."""
     import numpy as np
     import torch
     from transformers import ViTMAEConfig, ViTMAEForPreTraining
@@ -115,7 +125,9 @@ def theirs(how):
         order = torch.randperm(steps * BATCH)
         for i in range(steps):
             batch = (images[order[i * BATCH : (i + 1) * BATCH]].to(device).float() - 120) / 64
-            call(batch).loss.backward()
+            with torch.autocast(device, torch.bfloat16, enabled=how == "bfloat16"):
+                loss = call(batch).loss
+            loss.backward()
             optimizer.step()
             optimizer.zero_grad()
         if device == "cuda":

@@ -423,6 +423,23 @@ def test_what_is_left_out_is_gone(name):
     assert isinstance(optimizer, keras.optimizers.SGD) == (name == "without AdamW")
 
 
+def test_bfloat16_is_mixed():
+    """Layers compute in bfloat16, weights stay float32, and the loss is near that of float32."""
+    plain = ablate.prepare(DEFAULTS)
+    try:
+        n, (images, *_), model, encoder = ablate.prepare(DEFAULTS, bench.CHANGES["bfloat16"])
+        keep = np.tile(np.arange(16, dtype="int32"), (2, 1))
+        assert encoder([images[:2], keep]).dtype == "bfloat16"
+        assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+        losses = []
+        for other in (plain[2], model):
+            other.set_weights(plain[2].get_weights())
+            losses.append(other.compute_loss(y_pred=other(images[:64].astype("float32"))))
+        assert losses[1].dtype == "float32" and 0 < abs(losses[0] - losses[1]) < 0.01 * losses[0]
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 def test_a_misspelt_contender_is_not_timed():
     with pytest.raises(KeyError):
         bench.ours("hogg")
