@@ -322,16 +322,24 @@ def bench():
     lines = [["6 & 2 layers, mask 0.75, batch 256", "images/s", "ratio", "seconds to the first step"]]
     for name, row in compared(record).items():
         lines.append([name, f"{row['images_per_second']:,}", f"{row['ratio']:.2f}", row["seconds to the first step"]])
-    told = []
-    for path in sorted((LOGS / "bench").glob("cpu-*.json"), reverse=True):
-        other = read(path)
-        ratios = ", ".join(f"{row['ratio']:.2f}" for row in compared(other).values())
-        speed = next(iter(other["contenders"].values()))["images_per_second"]
-        told.append(f"{ratios} (ours {speed:,} images/s, commit `{other['commit'][:7]}`)")
-    return (
-        f"{table(lines)}\n\n{record['hardware'].split(';')[0]}, commit `{record['commit'][:7]}`. "
-        f"Earlier runs, on other machines with two cores, had the ratios {' and '.join(told)}."
-    )
+    others = [read(path) for path in sorted((LOGS / "bench").glob("cpu-*.json"), reverse=True)]
+    shared = list(compared(others[0]))  # older runs had fewer contenders
+    machines = [
+        ["two cores of", "commit", "ours on TensorFlow, images/s", *(name.partition(", ")[2] for name in shared[1:])]
+    ]
+    for other in (record, *others):
+        rows = compared(other)
+        ratios = [f"{rows[name]['ratio']:.2f}" for name in shared[1:]]
+        machines.append(
+            [processor(other), f"`{other['commit'][:7]}`", f"{rows[shared[0]]['images_per_second']:,}", *ratios]
+        )
+    return f"{table(lines)}\n\nThe ratios of these on other machines, too:\n\n{table(machines)}"
+
+
+def processor(record):
+    """What stands in brackets in a log's hardware; old logs name the architecture only."""
+    name = record["hardware"].split("(", 1)[1].rsplit(")", 1)[0]
+    return "not named" if name == "x86_64" else name
 
 
 def compared(record):

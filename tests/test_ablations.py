@@ -427,7 +427,7 @@ def test_bfloat16_is_mixed():
     """Layers compute in bfloat16, weights stay float32, and the loss is near that of float32."""
     plain = ablate.prepare(DEFAULTS)
     try:
-        n, (images, *_), model, encoder = ablate.prepare(DEFAULTS, bench.CHANGES["bfloat16"])
+        _, (images, *_), model, encoder = ablate.prepare(DEFAULTS, bench.CHANGES["bfloat16"])
         keep = np.tile(np.arange(16, dtype="int32"), (2, 1))
         assert encoder([images[:2], keep]).dtype == "bfloat16"
         assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
