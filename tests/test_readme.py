@@ -924,7 +924,7 @@ def test_what_the_readme_says_of_histograms():
         leads[test] = ours - theirs
     blocks = leads.pop("probe, all blocks")
     assert min(leads.values()) > 2 > blocks > 0, "more than two points but in all blocks"
-    told = f"in the linear probe and in neighbours, and by {blocks:.1f} in all blocks, which is open."
+    told = f"in the linear probe and in neighbours. In all blocks it is ahead by {blocks:.1f}, which is open."
     assert told in README
     assert (
         f"in all blocks by {blocks:.1f} points, which is open"
