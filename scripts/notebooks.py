@@ -246,7 +246,7 @@ def hold(folder):
             fcntl.flock(HELD[folder], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(HELD.pop(folder))
-            sys.exit(f"runs/{folder.name} is in use by another process: wait for it, or choose another RUN.")
+            sys.exit(f"runs/{folder.name} is in use by another process: wait for it or choose another RUN.")
         except OSError:  # a file system without locks
             pass
 
@@ -306,7 +306,7 @@ def run(notebook, processes=1, **values):
     folder = ROOT / "runs" / settings["run"]
     open_run(folder, settings, processes)
     if (folder / "results.json").exists() and (folder / notebook).exists():
-        print(f"runs/{folder.name} holds this run, finished: to repeat it choose another RUN", flush=True)
+        print(f"runs/{folder.name} holds this run, finished: to repeat it choose another RUN or delete it", flush=True)
         return folder
     wrong = diverged(folder)
     if wrong:
