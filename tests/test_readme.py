@@ -864,6 +864,11 @@ def test_what_the_page_says_of_two_seeds():
     (faster,) = tries["hog-learning-rate-0.006"]
     more = [float(faster[0][column]) - float(tries["hog"][0][0][column]) for column in readme.JUDGED]
     assert "(`hog-learning-rate-0.006`) brings {:.1f}, {:.1f} and {:.1f} points more".format(*more) in page
+    (rest,) = tries["low-variance-25"]
+    lost = [-readme.gain([rest], column) for column in readme.JUDGED]
+    assert (
+        "(`low-variance-25`): {:.1f}, {:.1f} and {:.1f} points behind".format(*lost) in page and min(lost) > 2
+    )
     (cross,) = tries["hog-cross-50"]
     lost = [float(tries["hog"][0][0][column]) - float(cross[0][column]) for column in readme.JUDGED]
     assert "(`hog-cross-50`) {:.1f}, {:.1f} and {:.1f} points".format(*lost) in page
