@@ -323,7 +323,7 @@ def bench():
     for name, row in compared(record).items():
         lines.append([name, f"{row['images_per_second']:,}", f"{row['ratio']:.2f}", row["seconds to the first step"]])
     others = [read(path) for path in sorted((LOGS / "bench").glob("cpu-*.json"), reverse=True)]
-    shared = list(compared(others[0]))  # older runs had fewer contenders
+    shared = [name for name in compared(record) if all(name in compared(other) for other in others)]
     machines = [
         ["two cores of", "commit", "ours on TensorFlow, images/s", *(name.partition(", ")[2] for name in shared[1:])]
     ]
@@ -333,7 +333,7 @@ def bench():
         machines.append(
             [processor(other), f"`{other['commit'][:7]}`", f"{rows[shared[0]]['images_per_second']:,}", *ratios]
         )
-    return f"{table(lines)}\n\nThe ratios of these on other machines, too:\n\n{table(machines)}"
+    return f"{table(lines)}\n\nThe ratios on this machine, the first line, and on others before:\n\n{table(machines)}"
 
 
 def processor(record):
