@@ -173,7 +173,10 @@ def share_seed(record, root=ROOT):
         )
     row = {"run": twins[0].parent.name, "settings": fingerprint(ours), "seed": ours["seed"]}
     for test, states in record["test"].items():
-        row |= {test: states["trained"]["accuracy"], f"{test}, untrained": states["untrained"]["accuracy"]}
+        for column, found in ((test, states["trained"]), (f"{test}, untrained", states["untrained"])):
+            row[column] = found["accuracy"]
+            if "learning_rate" in found:  # neighbours learn nothing
+                row[f"{column}, learning rate"] = found["learning_rate"]
     row |= {"loss": card["loss"]["loss"], "seconds": card["seconds"], "hardware": card["hardware"]}
     row |= {"keras": card["versions"]["keras"], "commit": card["commit"], "sha256": card["sha256"]["encoder.keras"]}
     table = root / "logs" / "seeds.csv"

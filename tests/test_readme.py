@@ -1222,6 +1222,13 @@ def test_what_is_said_of_seeds():
     ).format(words[len(rows) - len(several)], words[len(rows)].lower(), *apart) in README
 
 
+def test_which_seeds_name_their_rates():
+    """The rates of probes are in the table, but for those that are said to be lost."""
+    for row in readme.rows_of("seeds"):
+        rates = [row[column] for column in row if column.endswith("learning rate")]
+        assert len(rates) == 4 and all(rates) != row["run"].startswith("mae-3x1"), row["run"]
+
+
 def test_what_is_said_of_mask_ratios():
     """With 3 & 1 more hidden patches are better: each seed is ahead of each, and the means differ as told."""
     leads = []

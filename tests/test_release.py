@@ -31,13 +31,19 @@ def copy(tmp_path):
 def record(folder, accuracy, digest=None, where="weights"):
     """What a probe run would have written about the encoder in `folder`, and the runner's provenance."""
     card = json.loads((folder / "card.json").read_text())
-    states = {state: {"accuracy": accuracy} for state in ("untrained", "trained")}
+    rates = {"untrained": {"learning_rate": 1.0}, "trained": {"learning_rate": 0.1}}
+    test = {
+        test: {
+            state: {"accuracy": accuracy} | (rate if "probe" in test else {}) for state, rate in rates.items()
+        }
+        for test in TESTS
+    }
     return {
         "encoder": f"{where}/{folder.name}",
         "sha256": digest or card["sha256"]["encoder.keras"],
         "seed": 7,
         "images": {"training": 50_000, "of these validation": 5_000, "test": 10_000},
-        "test": {test: states for test in TESTS},
+        "test": test,
     }
 
 
@@ -104,6 +110,13 @@ def test_other_seeds_of_a_released_run(copy, one_sentence, monkeypatch):
     monkeypatch.setattr(readme, "LOGS", root / "logs")
     assert [(row["seed"], row["neighbours"]) for row in readme.seeds(name)] == [("1", "54"), ("2", "52")]
     assert readme.means(name, "neighbours") == "52.00 ± 2.00 (52.00 ± 2.00)"
+    row = readme.seeds(name)[0]
+    rates = {column.removesuffix(", learning rate"): row[column] for column in row if "rate" in column}
+    assert rates == {
+        f"{test}{which}": rate
+        for test in readme.TESTS[:2]
+        for which, rate in (("", "0.1"), (", untrained", "1.0"))
+    }
     another_seed(copy, "longer", 3, epochs=7)
     with pytest.raises(SystemExit) as stop:
         release.share_probe(record(copy, 60) | {"encoder": "runs/longer"}, root)
