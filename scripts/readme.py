@@ -100,11 +100,17 @@ def scores(run, tests=TESTS):
     return [f"{found[t]['trained']['accuracy']:.2f} ({found[t]['untrained']['accuracy']:.2f})" for t in tests]
 
 
+def unreleased(run):
+    """A released run with other seeds or fewer images, as rows of logs/seeds.csv: those with the settings that it has now."""
+    rows = [row for row in rows_of("seeds") if row["run"] == run]
+    settings = {n: log(run, "settings") | {"train_images": int(n)} for n in {row["train_images"] for row in rows}}
+    return [row for row in rows if row["settings"] == fingerprint(settings[row["train_images"]])]
+
+
 def seeds(run):
-    """The other seeds of a released run, as rows of logs/seeds.csv: those with the settings that it has now."""
-    return [
-        row for row in rows_of("seeds") if (row["run"], row["settings"]) == (run, fingerprint(log(run, "settings")))
-    ]
+    """Those of the rows that differ in their seed alone."""
+    images = log(run, "settings")["train_images"]
+    return [row for row in unreleased(run) if int(row["train_images"]) == images]
 
 
 def accuracies(run, test, state="trained"):
@@ -124,16 +130,18 @@ def means(run, test):
 
 
 def every_seed():
-    """Each seed of the released runs by itself."""
-    lines = [["run", "seed", *(f"{test} (untrained)" for test in TESTS), "training error", "commit"]]
+    """Each seed of the released runs by itself, and those with fewer images."""
+    lines = [["run", "images", "seed", *(f"{test} (untrained)" for test in TESTS), "training error", "commit"]]
     for run in released():
-        card, others = log(run, "card"), seeds(run)
-        mine = [card["settings"]["seed"], *scores(run), error(run), f"`{card['commit'][:7]}`"]
+        card, others = log(run, "card"), unreleased(run)
+        settings = card["settings"]
+        mine = [f"{settings['train_images']:,}", settings["seed"], *scores(run), error(run), f"`{card['commit'][:7]}`"]
         lines += [[f"`{run}`", *mine]] if others else []
         for row in others:
             told = [f"{float(row[test]):.2f} ({float(row[f'{test}, untrained']):.2f})" for test in TESTS]
             loss = row["loss"] if error(run) else ""
-            lines.append([f"`{run}`", row["seed"], *told, loss, f"`{row['commit'][:7]}`"])
+            images = f"{int(row['train_images']):,}"
+            lines.append([f"`{run}`", images, row["seed"], *told, loss, f"`{row['commit'][:7]}`"])
     return table(lines) if len(lines) > 1 else "None yet: each row is one run."
 
 

@@ -1,7 +1,8 @@
 """Release a run, and measure what was released.
 
     python scripts/release.py publish RUN [NAME]        a finished run's weights to weights/<NAME>/, its logs to logs/<NAME>/;
-                                                        the probe of a released run's other seed to logs/seeds.csv
+                                                        the probe of a released run with another seed, or with fewer
+                                                        images, to logs/seeds.csv
     python scripts/release.py verify [weights/NAME ...]  measure released models again and compare with card and logs
     python scripts/release.py compare NAME NAME          the difference of two released encoders, or classifiers, on the same test images
 
@@ -159,19 +160,24 @@ def share_probe(record, root=ROOT):
 
 
 def share_seed(record, root=ROOT):
-    """Write the probe of an encoder in runs/ to logs/seeds.csv; exits if its run is not a released one with another seed."""
+    """Write the probe of an encoder in runs/ to logs/seeds.csv; exits if its run is not a released one with another seed or
+    another number of training images.
+    """
     folder = root / record["encoder"]
     ours, card = (read_if_there(folder / f"{name}.json") for name in ("settings", "card"))
-    twins = [path for path in root.glob("logs/*/settings.json") if fingerprint(read(path)) == fingerprint(ours)]
-    if not twins or read(twins[0])["seed"] == ours["seed"] or card["sha256"]["encoder.keras"] != record["sha256"]:
+    images = {"train_images": ours.get("train_images")}
+    twins = [
+        path for path in root.glob("logs/*/settings.json") if fingerprint(read(path) | images) == fingerprint(ours)
+    ]
+    if not twins or given(read(twins[0])) == given(ours) or card["sha256"]["encoder.keras"] != record["sha256"]:
         sys.exit(
-            f"This probe measured {record['encoder']}, which is no other seed of a released run: release that encoder, then probe weights/<name>."
+            f"This probe measured {record['encoder']}, which is no other seed of a released run, nor one with fewer images: release that encoder, then probe weights/<name>."
         )
     if record["seed"] != ours["seed"]:
         sys.exit(
             f"This probe has seed {record['seed']} and its encoder {ours['seed']}, so the untrained one is that of another seed: probe it with SEED={ours['seed']}."
         )
-    row = {"run": twins[0].parent.name, "settings": fingerprint(ours), "seed": ours["seed"]}
+    row = {"run": twins[0].parent.name, "settings": fingerprint(ours), **images, "seed": ours["seed"]}
     for test, states in record["test"].items():
         for column, found in ((test, states["trained"]), (f"{test}, untrained", states["untrained"])):
             row[column] = found["accuracy"]
@@ -180,13 +186,16 @@ def share_seed(record, root=ROOT):
     row |= {"loss": card["loss"]["loss"], "seconds": card["seconds"], "hardware": card["hardware"]}
     row |= {"keras": card["versions"]["keras"], "commit": card["commit"], "sha256": card["sha256"]["encoder.keras"]}
     table = root / "logs" / "seeds.csv"
-    kept = [old for old in read_csv(table) if (old["run"], old["seed"]) != (row["run"], str(row["seed"]))]
+    same = [row["run"], str(row["train_images"]), str(row["seed"])]
+    kept = [old for old in read_csv(table) if [old["run"], old["train_images"], old["seed"]] != same]
     with open(table.with_suffix(".partial"), "w", newline="") as file:
         writer = csv.DictWriter(file, row, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(sorted([*kept, row], key=lambda row: (row["run"], int(row["seed"]))))
+        writer.writerows(
+            sorted([*kept, row], key=lambda row: (row["run"], -int(row["train_images"]), int(row["seed"])))
+        )
     table.with_suffix(".partial").replace(table)
-    print(f"logs/{table.name}: {row['run']}, seed {row['seed']}")
+    print(f"logs/{table.name}: {row['run']}, {row['train_images']} images, seed {row['seed']}")
 
 
 def given(settings):

@@ -90,6 +90,32 @@ def test_probe_with_another_seed_than_its_encoder_is_refused(copy, one_sentence)
     assert "SEED=2" in str(stop.value) and not (root / "logs" / "seeds.csv").exists()
 
 
+def test_a_released_run_with_fewer_images(copy, monkeypatch):
+    """Its row stands beside that of the same seed with all images, and counts as no seed of the released run."""
+    root, name = copy.parent.parent, copy.name
+    release.share_probe(record(copy, 50), root)
+    for run, seed, images, accuracy in (
+        ("few", 0, 40_000, 40),
+        ("all", 2, 50_000, 52),
+        ("same", 2, 40_000, 42),
+    ):
+        another_seed(copy, run, seed, train_images=images)
+        release.share_probe(record(copy, accuracy) | {"encoder": f"runs/{run}", "seed": seed}, root)
+    monkeypatch.setattr(readme, "LOGS", root / "logs")
+    found = [(row["train_images"], row["seed"], row["neighbours"]) for row in readme.unreleased(name)]
+    assert found == [("50000", "2", "52"), ("40000", "0", "40"), ("40000", "2", "42")]
+    assert [row["neighbours"] for row in readme.seeds(name)] == ["52"]
+    assert readme.means(name, "neighbours") == "51.00 ± 1.41 (51.00 ± 1.41)"
+    monkeypatch.setattr(readme, "released", lambda: [name])
+    lines = [line.split(" | ")[1:4] for line in readme.every_seed().splitlines()[2:]]
+    assert [(images, seed) for images, seed, _ in lines] == [
+        ("50,000", "0"),
+        ("50,000", "2"),
+        ("40,000", "0"),
+        ("40,000", "2"),
+    ]
+
+
 def another_seed(copy, name, seed, **change):
     """runs/<name>/ beside a copied encoder: its run with another seed."""
     root = copy.parent.parent
