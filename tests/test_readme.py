@@ -1226,14 +1226,16 @@ def test_what_is_said_of_seeds():
 
 def test_which_seeds_name_their_rates():
     """The rates of probes are in the table, but for those that are said to be lost."""
+    took = set()
     for row in readme.rows_of("seeds"):
         rates = [row[column] for column in row if column.endswith("learning rate")]
-        assert len(rates) == 4 and all(rates) != row["run"].startswith("mae-3x1"), row["run"]
-        largest = [column for column in row if column.endswith("learning rate") and row[column] == "1.0"]
-        if row["run"] == readme.BASE and row["seed"] == "1":
-            assert largest == [f"{readme.TESTS[0]}, untrained, learning rate"]
-            told = "with seed 1 of 6 & 2, below, the untrained one did."
-            assert told in (ROOT / "logs" / "README.md").read_text()
+        lost = row["commit"][:7] in ("0898082", "9ce42b5", "34d3032")  # the first three rows of 3 & 1
+        assert len(rates) == 4 and any(rates) == all(rates) != lost, row["run"]
+        took |= {(row["run"], row["seed"], name) for name in row if "rate" in name and row[name] == "1.0"}
+    column = f"{readme.TESTS[0]}, untrained, learning rate"
+    assert took == {(readme.BASE, "1", column), ("mae-3x1-mask60-100ep", "2", column)}
+    told = "With other seeds, below, the untrained one did in 6 & 2 (seed 1) and in 3 & 1 with mask 0.60 (seed 2)."
+    assert told in (ROOT / "logs" / "README.md").read_text()
 
 
 def test_what_is_said_of_mask_ratios():
