@@ -114,7 +114,7 @@ def compress(path):
     partial = path.with_suffix(".partial")
     with zipfile.ZipFile(path) as stored, zipfile.ZipFile(partial, "w") as smaller:
         for name in stored.namelist():
-            part = zipfile.ZipInfo(name)  # it knows no time, so the same parts give the same file
+            part = zipfile.ZipInfo(name)  # it knows no time; the HDF5 part notes the second
             data = stored.read(name)
             smaller.writestr(part, by_byte(data) if name.endswith(".h5") else data, zipfile.ZIP_DEFLATED, 9)
     partial.replace(path)
