@@ -114,7 +114,7 @@ def compress(path):
     partial = path.with_suffix(".partial")
     with zipfile.ZipFile(path) as stored, zipfile.ZipFile(partial, "w") as smaller:
         for name in stored.namelist():
-            part = zipfile.ZipInfo(name)  # it knows no time; the HDF5 part notes the second
+            part = zipfile.ZipInfo(name)  # without the time of day
             data = stored.read(name)
             smaller.writestr(part, by_byte(data) if name.endswith(".h5") else data, zipfile.ZIP_DEFLATED, 9)
     partial.replace(path)
@@ -128,15 +128,21 @@ def by_byte(data):
     import h5py  # Keras brings it
 
     smaller = io.BytesIO()
-    with h5py.File(io.BytesIO(data)) as stored, h5py.File(smaller, "w", libver="latest") as target:
+    file, group, access = map(h5py.h5p.create, (h5py.h5p.FILE_CREATE, h5py.h5p.GROUP_CREATE, h5py.h5p.FILE_ACCESS))
+    file.set_obj_track_times(False)  # HDF5 would note the second, and equal weights would differ in their SHA-256
+    group.set_obj_track_times(False)
+    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, smaller)
+    made = h5py.h5f.create(b"packed", h5py.h5f.ACC_TRUNC, file, access)
+    with h5py.File(io.BytesIO(data)) as stored, h5py.File(made) as target:
 
         def add(name, item):
             if isinstance(item, h5py.Dataset):
                 packed = {"compression": "gzip", "compression_opts": 9, "shuffle": True} if item.size > 500 else {}
-                copied = target.create_dataset(name, data=item[()], **packed)
-            else:
-                copied = target.require_group(name)
-            copied.attrs.update(item.attrs)
+                target.create_dataset(name, data=item[()], **packed)
+            elif name != "/":
+                h5py.h5g.create(target.id, name.encode(), gcpl=group)
+            target[name].attrs.update(item.attrs)
 
         add("/", stored)
         stored.visititems(add)
