@@ -434,7 +434,7 @@ def test_work_of_pretraining(mae):
     assert 9 < times_the_work(mae["block_cost"], 500) + 1 < 10, "ten times as long is equal work"
     times = times_the_work(mae["block_cost"], 50)
     text = " ".join("".join(cell["source"]) for cell in notebooks.cells(notebooks.CLASSIFICATION, "markdown"))
-    assert f"done once, took {times:.0f} times as many." in text
+    assert f"done once, was {times:.0f} times the work of these 500 steps." in text
 
 
 def test_longer_from_scratch(given):
