@@ -202,37 +202,37 @@ def megabytes(run):
 
 
 def ablations():
-    """Groups of tries of one name, as in logs/ablations.csv: {name: [(row, the base's row with the same seed), ...]}."""
+    """The tries with a seed that the base has, too, as in logs/ablations.csv: {name: [a row for each seed, ...]}."""
     rows = rows_of("ablations")
-    base = {row["seed"]: row for row in rows if row["name"] == "base"}
-    names = dict.fromkeys(row["name"] for row in rows if row["seed"] in base)
-    return {
-        name: [(row, base[row["seed"]]) for row in rows if row["name"] == name and row["seed"] in base]
-        for name in names
-    }
+    seeds = {row["seed"] for row in rows if row["name"] == "base"}
+    rows = [row for row in rows if row["seed"] in seeds]
+    return {name: [row for row in rows if row["name"] == name] for name in dict.fromkeys(row["name"] for row in rows)}
 
 
-def gain(pairs, column):
-    """Mean difference to the base with the same seeds."""
-    return statistics.mean(float(row[column]) - float(other[column]) for row, other in pairs)
+def mean(rows, column):
+    """Over the seeds of a try."""
+    return statistics.mean(float(row[column]) for row in rows)
+
+
+def gain(name, column):
+    """How far a try's mean is from the base's; not paired, for the same seed does not make two tries alike."""
+    tries = ablations()
+    return mean(tries[name], column) - mean(tries["base"], column)
 
 
 def variants():
-    """Every try: means over its seeds, and in brackets how far it is from the base with the same seeds."""
+    """Every try: means over its seeds, and in brackets how far they are from the base's."""
     timed = log("bench", "cpu")["contenders"]
     speeds = {name: f"{row['ratio'] / timed['base']['ratio']:.2f}" for name, row in timed.items()}
     speeds["paper"] = speeds.get("this project, TensorFlow", "")
     lines = [["try", "what", *JUDGED.values(), "untrained probe", "validation loss", "speed", "seeds"]]
-    for name, pairs in ablations().items():
-        rows = [row for row, _ in pairs]
+    for name, rows in ablations().items():
         factor, value = rows[0]["factor"], rows[0]["value"]
-        mean = {
-            c: statistics.mean(float(row[c]) for row in rows) for c in (*JUDGED, "untrained_probe", "validation_loss")
-        }
-        scores = [f"{mean[c]:.2f} ({gain(pairs, c):+.2f})" if name != "base" else f"{mean[c]:.2f}" for c in JUDGED]
-        loss = "" if factor in OTHER_LOSS or name == "predecessor-target" else f"{mean['validation_loss']:.4f}"
+        scores = [f"{mean(rows, c):.2f}" + (f" ({gain(name, c):+.2f})" if name != "base" else "") for c in JUDGED]
+        other_loss = factor in OTHER_LOSS or name == "predecessor-target"
+        loss = "" if other_loss else f"{mean(rows, 'validation_loss'):.4f}"
         lines.append([f"`{name}`", f"{factor}: {value}" if value else "the notebook as it is", *scores])
-        lines[-1] += [f"{mean['untrained_probe']:.2f}", loss, speeds.get(name, ""), len(rows)]
+        lines[-1] += [f"{mean(rows, 'untrained_probe'):.2f}", loss, speeds.get(name, ""), len(rows)]
     return table(lines)
 
 
@@ -262,11 +262,11 @@ def figure():
     """Draw how far each try is from the base; the file says from which table it was drawn."""
     import matplotlib.pyplot as plt
 
-    groups = {name: pairs for name, pairs in ablations().items() if pairs[0][0]["factor"] not in ("base", "epochs")}
-    names = sorted(groups, key=lambda name: statistics.mean(gain(groups[name], c) for c in JUDGED))
+    names = [name for name, rows in ablations().items() if rows[0]["factor"] not in ("base", "epochs")]
+    names.sort(key=lambda name: statistics.mean(gain(name, c) for c in JUDGED))
     axis = plt.subplots(figsize=(8, 1 + 0.3 * len(names)), layout="constrained")[1]
     for (column, heading), marker in zip(JUDGED.items(), "os^"):
-        axis.plot([gain(groups[name], column) for name in names], range(len(names)), marker, label=heading)
+        axis.plot([gain(name, column) for name in names], range(len(names)), marker, label=heading)
     axis.axvline(0, color="grey", linewidth=1)
     axis.set(
         yticks=range(len(names)),
