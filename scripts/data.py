@@ -3,6 +3,7 @@
 Whatever the source, the two files are the same to the last bit: records of 3,072 pixel bytes and a label byte, sorted. Writes to data/ only.
 """
 
+import errno
 import io
 import json
 import pathlib
@@ -14,11 +15,12 @@ import urllib.request
 
 import numpy as np
 
-from notebooks import PRETRAINING, ROOT, definitions, sha256
+from notebooks import PRETRAINING, ROOT, alone, definitions, sha256
 
 load = definitions(PRETRAINING, {"load_cifar10"})["load_cifar10"]
 HUB = "https://huggingface.co/datasets/uoft-cs/cifar10/resolve/main/plain_text"
 TORONTO = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+FULL_OR_CLOSED = errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES
 SHA256 = {  # as in load_cifar10
     "train": "200308a5f8c3017ee366cf2f3acedc26a1b33338704354c30d771022abc591a9",
     "test": "92b1a0287b4e2d65edb94da97affa8c9c453b8ecaf35ae6c02901cb312d5a691",
@@ -31,11 +33,13 @@ def store(split, images, labels, folder):
     path = pathlib.Path(folder, f"cifar10-{split}.bin")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_bytes(records)
-    if sha256(partial) != SHA256[split]:
-        partial.unlink()
-        raise ValueError(f"what arrived is not CIFAR-10's {split} split (wrong SHA-256)")
-    partial.replace(path)
+    try:
+        partial.write_bytes(records)
+        if sha256(partial) != SHA256[split]:
+            raise ValueError(f"what arrived is not CIFAR-10's {split} split (wrong SHA-256)")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def from_hub(folder, url=HUB):
@@ -80,7 +84,16 @@ def from_toronto(folder, url=TORONTO):
 
 
 def main(folder=ROOT / "data"):
-    """Try the sources in turn; a copy that is already here is only checked."""
+    """Try the sources in turn; a copy that is already here is only checked. One process at a time."""
+    try:
+        with alone(pathlib.Path(folder)):
+            fetch(folder)
+    except OSError as error:
+        sys.exit(f"CIFAR-10 cannot be written to {pathlib.Path(folder).name}/: {error.strerror}.")
+
+
+def fetch(folder):
+    """The same, with nobody else at it; OSError if nothing can be written there."""
     if all(pathlib.Path(folder, f"cifar10-{split}.bin").exists() for split in SHA256):
         try:
             load(folder)
@@ -94,6 +107,8 @@ def main(folder=ROOT / "data"):
             source(folder)
             return print(f"CIFAR-10 is in {pathlib.Path(folder).name}/, from {name}, checksums right")
         except Exception as error:  # whatever went wrong with one source, the next may work
+            if isinstance(error, OSError) and error.errno in FULL_OR_CLOSED:  # but not on this disk
+                raise
             tried.append(f"{name} ({type(error).__name__})")
     sys.exit(
         f"CIFAR-10 could not be fetched from {', '.join(tried)}: check the network, or copy the folder data/ from a machine that has it."

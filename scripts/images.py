@@ -7,8 +7,6 @@ IMAGE_SIZE=SIZE` does this first: docs/own-images.md.
 """
 
 import collections
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +17,7 @@ import sys
 import numpy as np
 from PIL import Image, ImageOps
 
-from notebooks import ROOT, read_if_there, sha256, write
+from notebooks import ROOT, alone, read_if_there, sha256, write
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 ARRAYS = "x_train", "y_train", "x_test", "y_test", "classes"
@@ -115,19 +113,6 @@ def digest(target):
     return hashlib.sha256("".join(sha256(target / f"{name}.npy") for name in ARRAYS).encode()).hexdigest()
 
 
-@contextlib.contextmanager
-def alone(folder):
-    """Let one process at a time into a `with` block, where the file system has locks."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def prepare(folder, size):
     """The folder in data/ with the arrays of `folder`, `size` pixels a side, made unless it is there; exits with a sentence if
     that cannot be done. Files that cannot be read are skipped and named.
@@ -154,6 +139,11 @@ def prepare_alone(folder, size):
         )
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    needed, free = 2 * len(found) * 3 * size**2, shutil.disk_usage(target.parent).free  # all of them, then in two parts
+    if needed > free:  # writing to a memory map would end the program without a word
+        sys.exit(
+            f"The arrays of {folder} need {needed / 1e9:.2f} GB in data/, and {free / 1e9:.2f} are free: make room, or lower IMAGE_SIZE."
+        )
     partial.mkdir(parents=True)
     print(f"reading {len(found)} files of {folder} ...", flush=True)
     try:

@@ -7,6 +7,7 @@ says how its files came about. Tests and the other scripts use `definitions("mae
 """
 
 import ast
+import contextlib
 import csv
 import fcntl
 import functools
@@ -251,6 +252,19 @@ def hold(folder):
             pass
 
 
+@contextlib.contextmanager
+def alone(folder):
+    """Let one process at a time into a `with` block, where the file system has locks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def provenance():
     """What a reader needs to judge or repeat a run: versions, hardware, and the commit (None outside a repository)."""
     here = os.environ | {"GIT_CEILING_DIRECTORIES": str(ROOT.parent)}  # a repository around this one says nothing
@@ -489,6 +503,11 @@ def read_if_there(path):
     return read(path) if path.exists() else {}
 
 
+def short(commit):
+    """A commit in few letters, with "-dirty" if that stands behind it, or "no commit"."""
+    return commit[:7] + "-dirty" * commit.endswith("-dirty") if commit else "no commit"
+
+
 def read_csv(table):
     """The rows of a CSV file, dicts of text; none if there is no such file."""
     return list(csv.DictReader(table.read_text().splitlines())) if table.exists() else []
@@ -496,8 +515,11 @@ def read_csv(table):
 
 def add_row(table, row):
     """Add a row, a dict, to a CSV file, which gets a header line if it is new; ValueError if it has no such column."""
-    names = next(csv.reader(table.read_text().splitlines()), None) if table.exists() else None
+    before = table.read_text() if table.exists() else ""
+    names = next(csv.reader(before.splitlines()), None)
     with table.open("a", newline="") as file:
+        if before and not before.endswith("\n"):  # somebody's editor
+            file.write("\n")
         writer = csv.DictWriter(file, names or row, lineterminator="\n")
         if not names:
             writer.writeheader()
@@ -565,7 +587,7 @@ def plan(name="", *words):
     known = parameters(notebook)
     lost = known.keys() - settings.keys() - {"IMAGES"}
     if lost:
-        commit = read(path.with_name("card.json"))["commit"][:7]
+        commit = short(read(path.with_name("card.json"))["commit"])
         sys.exit(
             f"{name} is older than {', '.join(sorted(lost))}: repeat it with the notebook of its commit, {commit}."
         )

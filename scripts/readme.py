@@ -21,6 +21,7 @@ from notebooks import (
     read,
     read_csv,
     sha256,
+    short,
     summary,
     write,
     write_text,
@@ -135,13 +136,19 @@ def every_seed():
     for run in released():
         card, others = log(run, "card"), unreleased(run)
         settings = card["settings"]
-        mine = [f"{settings['train_images']:,}", settings["seed"], *scores(run), error(run), f"`{card['commit'][:7]}`"]
+        mine = [
+            f"{settings['train_images']:,}",
+            settings["seed"],
+            *scores(run),
+            error(run),
+            f"`{short(card['commit'])}`",
+        ]
         lines += [[f"`{run}`", *mine]] if others else []
         for row in others:
             told = [f"{float(row[test]):.2f} ({float(row[f'{test}, untrained']):.2f})" for test in TESTS]
             loss = row["loss"] if error(run) else ""
             images = f"{int(row['train_images']):,}"
-            lines.append([f"`{run}`", images, row["seed"], *told, loss, f"`{row['commit'][:7]}`"])
+            lines.append([f"`{run}`", images, row["seed"], *told, loss, f"`{short(row['commit'])}`"])
     return table(lines) if len(lines) > 1 else "None yet: each row is one run."
 
 
@@ -339,7 +346,7 @@ def bench():
         rows = compared(other)
         ratios = [f"{rows[name]['ratio']:.2f}" for name in shared[1:]]
         machines.append(
-            [processor(other), f"`{other['commit'][:7]}`", f"{rows[shared[0]]['images_per_second']:,}", *ratios]
+            [processor(other), f"`{short(other['commit'])}`", f"{rows[shared[0]]['images_per_second']:,}", *ratios]
         )
     return f"{table(lines)}\n\nThe ratios on this machine, the first line, and on others before:\n\n{table(machines)}"
 
@@ -359,11 +366,7 @@ def split():
     """Where the time of a step goes, by leaving parts out."""
     record = log("bench", "cpu")
     rows = record["contenders"].items()
-    shares = {
-        name.removeprefix("without "): 1 - 1 / row["ratio"]
-        for name, row in rows
-        if name.startswith("without") and "pages" not in name
-    }
+    shares = {name.removeprefix("without "): 1 - 1 / row["ratio"] for name, row in rows if name.startswith("without")}
     told = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
     speed = next(row["images_per_second"] for _, row in rows) * record["GFLOP an image"]
     return (
@@ -421,12 +424,12 @@ def with_all_labels():
 
 def all_labels():
     """What pre-training is worth when all images have labels: one run each, at equal epochs and at equal work."""
-    files = {}  # by method, epochs, learning rate and encoder
+    files = {}  # by method, epochs, learning rate, encoder and accuracy
     for name in classifiers():
         s = log(name, "settings")
         if s.get("labels_per_class") == 5000 and s["blend"]:
             method = ("fine-tuned" if s["pretrained"] else "scratch") + ", AdamW" * (not s.get("muon"))
-            key = method, s["epochs"], s["learning_rate"], s["encoder"].split("/")[-1]
+            key = method, s["epochs"], s["learning_rate"], s["encoder"].split("/")[-1], log(name, "results")["accuracy"]
             files[key] = f"[weights](../weights/{name})"
     lines = [["start", "epochs with labels", "work, in epochs with 6 layers", "learning rate", "accuracy", ""]]
     tested = [(row, run) for row, run in with_all_labels() if row["held_out"] == "0"]
@@ -434,7 +437,8 @@ def all_labels():
         method, epochs = row["method"], int(row["epochs"])
         work = round((epochs + PRETRAINING_WORK[run] * method.startswith("fine-tuned")) * EPOCH_WORK.get(run, 1))
         told = recipe(method, run), epochs, work, row["learning_rate"], f"{float(row['accuracy']):.2f}"
-        lines.append([*told, files.get((method, epochs, float(row["learning_rate"]), run), "")])
+        key = method, epochs, float(row["learning_rate"]), run, float(row["accuracy"])
+        lines.append([*told, files.get(key, "")])
     return table(lines)
 
 

@@ -154,6 +154,10 @@ def share_probe(record, root=ROOT):
     images, folder = record["images"], pathlib.PurePath(record["encoder"])
     if (images["training"], images["test"]) != (50_000, 10_000):
         sys.exit(f"This probe used {images['training']} training and {images['test']} test images: run it on all.")
+    if images["of these validation"] != 5000:
+        sys.exit(
+            f"This probe chose its settings on {images['of these validation']} held-out images, the others on 5,000: run it without VALIDATION_IMAGES."
+        )
     if not folder.is_relative_to("weights"):
         return share_seed(record, root)
     log, file = root / "logs" / folder.name, root / folder / "encoder.keras"
@@ -161,6 +165,11 @@ def share_probe(record, root=ROOT):
         sys.exit(f"logs/{folder.name} holds no card.json: release that encoder's run first.")
     if not read(log / "card.json")["sha256"]["encoder.keras"] == record["sha256"] == sha256(file):
         sys.exit(f"The probe measured another encoder than the one in {folder}: run it again.")
+    seed = read(log / "card.json")["settings"]["seed"]
+    if record["seed"] != seed:
+        sys.exit(
+            f"This probe has seed {record['seed']} and its encoder {seed}, so the untrained one is that of another seed: probe it with SEED={seed}."
+        )
     write(log / "probe.json", record)
     write_card(folder.name, root)
 
@@ -173,7 +182,9 @@ def share_seed(record, root=ROOT):
     ours, card = (read_if_there(folder / f"{name}.json") for name in ("settings", "card"))
     images = {"train_images": ours.get("train_images")}
     twins = [
-        path for path in root.glob("logs/*/settings.json") if fingerprint(read(path) | images) == fingerprint(ours)
+        path
+        for path in sorted(root.glob("logs/*/settings.json"))
+        if fingerprint(read(path) | images) == fingerprint(ours)
     ]
     if not twins or given(read(twins[0])) == given(ours) or card["sha256"]["encoder.keras"] != record["sha256"]:
         sys.exit(

@@ -1,6 +1,8 @@
 """CIFAR-10 arrives the same from every source, or with one sentence that says what to do."""
 
+import concurrent.futures
 import contextlib
+import errno
 import functools
 import http.client
 import http.server
@@ -9,6 +11,7 @@ import os
 import pathlib
 import socket
 import threading
+import time
 import urllib.error
 
 import numpy as np
@@ -214,7 +217,40 @@ def test_script_when_all_sources_fail(monkeypatch, tmp_path, one_sentence):
     with pytest.raises(SystemExit) as stop:
         download.main(tmp_path / "data")
     one_sentence(stop.value.code)
-    assert not (tmp_path / "data").exists()
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_script_stops_when_nothing_can_be_written(monkeypatch, tmp_path, one_sentence):
+    """Another source would not help; the half-written file is gone, and its room free."""
+    monkeypatch.setattr(download, "from_hub", lambda folder: download.store("test", [], [], folder))
+    monkeypatch.setattr(download, "from_npm", None)  # not asked
+
+    def full(path, data):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(SystemExit) as stop:
+        download.main(tmp_path / "data")
+    one_sentence(stop.value.code)
+    assert "No space left" in stop.value.code and not list((tmp_path / "data").iterdir())
+
+
+def test_two_that_fetch_at_once_take_turns(monkeypatch, tmp_path):
+    """The second waits, and finds what the first has fetched."""
+    asked = []
+
+    def slow(folder):
+        asked.append(folder)
+        time.sleep(0.5)
+        for split in SPLITS:
+            os.symlink(ROOT / "data" / f"cifar10-{split}.bin", pathlib.Path(folder, f"cifar10-{split}.bin"))
+
+    monkeypatch.setattr(download, "from_hub", slow)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for found in [pool.submit(download.main, tmp_path / "data") for _ in range(2)]:
+            found.result()
+    assert len(asked) == 1
 
 
 def test_script_reports_a_damaged_copy(with_train, one_sentence):

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+import types
 
 import elpv
 import export
@@ -291,6 +292,18 @@ def test_what_is_there_is_used_until_the_folder_changes(prepare, save, tmp_path,
     with pytest.raises(SystemExit):
         prepare()
     assert notebooks.read(tmp_path / "data" / "photos-16px" / "images.json") == second
+
+
+def test_arrays_larger_than_the_disk_get_one_sentence(prepare, save, monkeypatch, tmp_path, one_sentence):
+    for i in range(5):
+        save(f"{i}.png", plain(RED))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: types.SimpleNamespace(free=5 * 16 * 16 * 3 * 2 - 1)
+    )
+    with pytest.raises(SystemExit) as stop:
+        prepare()
+    one_sentence(str(stop.value))
+    assert not list((tmp_path / "data").iterdir()), "nothing is left"
 
 
 def test_two_that_prepare_at_once_take_turns(prepare, save, monkeypatch):

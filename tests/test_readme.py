@@ -373,7 +373,7 @@ def test_lines_of_the_figure(monkeypatch):
 
 def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
     """Runs measured on the test images, those with AdamW last, the shortest first; the weights stand at the run with the same
-    learning rate."""
+    learning rate and accuracy, so not those of another seed."""
     lines = ["labels_per_class,method,learning_rate,held_out,epochs,accuracy"]
     lines += [
         "5000,scratch,0.002,0,57,80.5",
@@ -387,15 +387,18 @@ def test_work_with_all_labels_counts_pretraining(monkeypatch, tmp_path):
     lines += ["5000,fine-tuned,0.001,0,20,87", "5000,fine-tuned,0.002,0,20,90"]
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(readme, "LOGS", tmp_path)
-    monkeypatch.setattr(readme, "classifiers", lambda: ["new", "adamw", "old"])
+    monkeypatch.setattr(readme, "classifiers", lambda: ["new", "adamw", "old", "seed"])
     of = {readme.BASE: slice(-2), readme.HOG: slice(-2, -1), readme.DEEP: slice(-1, None)}
     monkeypatch.setattr(readme, "of_encoder", lambda rows, run: rows[of[run]])
-    for name, settings in {
-        "new": {"pretrained": True, "muon": True, "learning_rate": 0.001},
-        "adamw": {"pretrained": False, "learning_rate": 0.004},
-        "old": {"labels_per_class": 50},
-    }.items():
+    new = {"pretrained": True, "muon": True, "learning_rate": 0.001}
+    for name, settings, accuracy in (
+        ("new", new, 85.0),
+        ("adamw", {"pretrained": False, "learning_rate": 0.004}, 75.0),
+        ("old", {"labels_per_class": 50}, 36.0),
+        ("seed", new | {"seed": 1}, 84.0),
+    ):
         (tmp_path / name).mkdir()
+        notebooks.write(tmp_path / name / "results.json", {"accuracy": accuracy})
         usual = {"labels_per_class": 5000, "blend": True, "epochs": 20, "encoder": f"weights/{readme.BASE}"}
         notebooks.write(tmp_path / name / "settings.json", usual | settings)
     assert readme.all_labels().splitlines()[2:] == [
@@ -1212,6 +1215,8 @@ def test_what_is_said_of_speed():
         for run in ("cpu", "cpu-2026-11-30")
     )
     eager, compiled = "PyTorch", "PyTorch compiled"
+    peaks = sum(row.get("megabytes", 0) for row in readme.log("bench", "cpu")["contenders"].values())
+    assert f"in memory, {peaks / 1000:.0f} GB if their peaks are added up" in README
     assert {round(intel[name], 1) for name in (eager, compiled)} == {1.1}
     assert {round(1 / epyc[name], 1) for name in (eager, compiled)} == {1.4}
     told = "On the Intel Xeon PyTorch trains 1.1 times as many images as ours, on the AMD EPYC ours 1.4 times as many as PyTorch."

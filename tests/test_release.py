@@ -42,7 +42,7 @@ def record(folder, accuracy, digest=None, where="weights"):
     return {
         "encoder": f"{where}/{folder.name}",
         "sha256": digest or card["sha256"]["encoder.keras"],
-        "seed": 7,
+        "seed": card["settings"]["seed"],
         "images": {"training": 50_000, "of these validation": 5_000, "test": 10_000},
         "test": test,
     }
@@ -54,7 +54,7 @@ def test_probe_results_reach_the_card_and_the_logs(copy):
     card = json.loads((copy / "card.json").read_text())
     assert release.stated(card) == dict.fromkeys(TESTS, 12.34)
     assert release.logged(copy, root) == card["results"]
-    assert json.loads((root / "logs" / copy.name / "probe.json").read_text())["seed"] == 7
+    assert json.loads((root / "logs" / copy.name / "probe.json").read_text())["seed"] == 0
     release.write_card(copy.name, root)  # a second release of the same weights keeps them
     assert json.loads((copy / "card.json").read_text()) == card
 
@@ -69,7 +69,13 @@ def test_probe_of_another_encoder_is_refused(copy, one_sentence):
 
 @pytest.mark.parametrize(
     "change",
-    [{"images": {"training": 1000, "test": 10_000}}, {"encoder": "runs/same"}, {"encoder": "."}],
+    [
+        {"images": {"training": 1000, "test": 10_000}},
+        {"images": {"training": 50_000, "of these validation": 1000, "test": 10_000}},
+        {"encoder": "runs/same"},
+        {"encoder": "."},
+        {"seed": 7},
+    ],
     ids=str,
 )
 def test_probe_that_is_no_release_is_refused(copy, one_sentence, change):
@@ -369,7 +375,7 @@ def test_a_probe_takes_no_name(copy, monkeypatch, one_sentence):
     monkeypatch.setattr(release, "share_probe", lambda results: shared.append(results["seed"]))
     shared = []
     release.publish(copy.name)
-    assert shared == [7]
+    assert shared == [0]
 
 
 def test_comparing_needs_two_sound_encoders(one_sentence, capsys, monkeypatch):

@@ -295,6 +295,15 @@ def test_rows_stand_under_their_headings(tmp_path):
     with pytest.raises(ValueError):
         notebooks.add_row(table, {"a": 5, "c": 6})
     assert table.read_text() == "a,b\n1,2\n3,4\n"
+    table.write_text(table.read_text().rstrip("\n"))  # as some editors leave it
+    notebooks.add_row(table, {"a": 5, "b": 6})
+    assert table.read_text() == "a,b\n1,2\n3,4\n5,6\n"
+
+
+def test_commits_in_few_letters():
+    """Code that nobody can check out is not shown as a commit."""
+    commits = "0123456789", "0123456789-dirty", None
+    assert [notebooks.short(commit) for commit in commits] == ["0123456", "0123456-dirty", "no commit"]
 
 
 def test_backend_that_is_not_there_gets_one_sentence(monkeypatch, one_sentence):
