@@ -284,7 +284,8 @@ def learned_positions(n):
 
 
 def class_token(n):
-    """One more, learned token in the encoder, which is left out at its end."""
+    """One more, learned token in the encoder, which is left out at its end. The last section of regular-classification.ipynb
+    cannot draw where such an encoder looks."""
     build_encoder, transformer_block = n["build_encoder"], n["transformer_block"]
 
     def block(tokens, heads, mlp_ratio, name):
@@ -307,7 +308,7 @@ def wide_heads(n):
     def attention(tokens, heads, name):
         width = tokens.shape[-1]
         x = n["linear"](tokens, 3 * heads * width, f"{name}_query_key_value")
-        x = layers.Reshape((-1, 3, heads, width))(x)
+        x = layers.Reshape((-1, 3, heads, width), name=f"{name}_heads")(x)
         mixed = ops.dot_product_attention(x[:, :, 0], x[:, :, 1], x[:, :, 2])
         return n["linear"](layers.Reshape((-1, heads * width))(mixed), width, f"{name}_output")
 
@@ -323,8 +324,9 @@ def separate_projections(n):
         limit = (6 / (4 * width)) ** 0.5
         initializer = keras.initializers.RandomUniform(-limit, limit)
         names = (f"{name}_{part}" for part in ("query", "key", "value"))
-        projected = (layers.Dense(width, kernel_initializer=initializer, name=part)(tokens) for part in names)
-        mixed = ops.dot_product_attention(*(layers.Reshape((-1, heads, width // heads))(x) for x in projected))
+        projected = [layers.Dense(width, kernel_initializer=initializer, name=part)(tokens) for part in names]
+        x = layers.Reshape((-1, 3, heads, width // heads), name=f"{name}_heads")(layers.Concatenate()(projected))
+        mixed = ops.dot_product_attention(x[:, :, 0], x[:, :, 1], x[:, :, 2])
         return n["linear"](layers.Reshape((-1, width))(mixed), width, f"{name}_output")
 
     n["attention"] = attention
