@@ -908,7 +908,7 @@ def test_what_the_page_says_of_two_seeds():
     ahead = "has a lower loss and is ahead by {:.1f}, {:.1f} and {:.1f} points, which is open"
     assert ahead.format(*fast) in page and 0 < min(fast) and max(fast) < 2
     assert (
-        len(tries["learning-rate-0.006"]) == 1 and readme.gain("learning-rate-0.006", "validation_loss") < 0
+        len(tries["learning-rate-0.006"]) == 2 and readme.gain("learning-rate-0.006", "validation_loss") < 0
     )
     older = {row["learning_rate"]: float(row["validation_loss"]) for row in readme.rows_of("recipe")[:3]}
     loss = {name: readme.mean(tries[name], "validation_loss") for name in tries}
