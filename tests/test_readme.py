@@ -529,7 +529,9 @@ def test_what_is_said_of_all_labels():
     told = f"From histograms 20 epochs reach {found:.2f}, with the work of {work}"
     assert told in LABELS and told in README
     assert f"{found:.2f} from histograms, {tuned:.2f} from pixels (one run each)" in LABELS
-    assert f"was the work of {notebooks.PRETRAINING_WORK[readme.HOG]}." in LABELS and abs(found - tuned) < spread
+    assert (
+        f"was the work of {notebooks.PRETRAINING_WORK[readme.HOG]}." in LABELS and abs(found - tuned) < spread
+    )
     short, best = reached["scratch", "20"], reached["fine-tuned", str(epochs)]
     leads = tuned - short, best - opponent
     told = "ahead**, by {:.1f} points after 20 epochs each, and by {:.1f} after {}, where it reaches [{:.2f}]"
@@ -961,7 +963,9 @@ def test_what_is_said_of_the_papers_questions():
     assert readme.gain("decoder-layers-4", "validation_loss") < 0, "the loss is lower"
     assert f"one decoder block is {-gains['decoder-layers-1'][1]:.1f} points behind in the all-blocks" in page
     width = [readme.gain("width-192", column) for column in ("probe", "untrained_probe")]
-    told = "the linear probe gains {:.1f} points, and the untrained one {:.1f}. The loss hardly falls. One seed."
+    told = (
+        "the linear probe gains {:.1f} points, and the untrained one {:.1f}. The loss hardly falls. One seed."
+    )
     assert told.format(*width) in page and len(tries["width-192"]) == 1
 
 
