@@ -645,7 +645,7 @@ def test_what_is_said_of_two_encoders():
     for (number, _), (ours, theirs) in found.items():
         assert all(a > b for a, b in zip(ours, theirs, strict=True)) and f"| {number} |" in LABELS
     assert {number for number, _ in found} == {10, 50} and not readme.few_labels(run=readme.HOG)
-    told = "leads with 10 and 50 labels a class, in linear probes and when fine-tuned with AdamW. With 500, and with Muon, it has not"
+    told = "leads with 10 and 50 labels a class, in linear probes and when fine-tuned with AdamW. With 500, and fine-tuned with Muon and few labels, it has not"
     assert told in (ROOT / "weights" / "README.md").read_text()
     assert (
         "With few labels HOG led in every row measured, in linear probes and in fine-tuning with AdamW"
